@@ -1,0 +1,1 @@
+"""What agent tools do with the memory: get, list and search, locally first."""

@@ -1,0 +1,81 @@
+"""Fixtures that every room's tests may use."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, NoReturn
+
+import pytest
+from mongomock_motor import AsyncMongoMockClient
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from tests.support.mongomock import bulk_writes_with_sort
+from tests.support.proxy import TcpProxy
+from tests.support.wire import (
+    WireServer,
+    WireServerMissingError,
+    find_wire_server,
+    start_wire_server,
+)
+
+NO_WIRE_SERVER = "no MongoDB wire server: "
+
+
+@pytest.fixture(scope="session")
+def wire_server() -> Iterator[WireServer]:
+    """One server for the whole run: take a database of your own, and leave the server alone."""
+    with _required(find_wire_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def own_wire_server() -> Iterator[WireServer]:
+    """A server for one test, which may stop, kill and restart it."""
+    with _required(start_wire_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def wire_proxy(wire_server: WireServer) -> Iterator[TcpProxy]:
+    """A healthy proxy in front of the server, ready to be told what to break."""
+    with TcpProxy(wire_server.host, wire_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def mongomock_client() -> Iterator[AsyncIOMotorClient[dict[str, Any]]]:
+    """An empty mongomock-motor client whose `bulk_write` works."""
+    with bulk_writes_with_sort():
+        yield AsyncMongoMockClient()
+
+
+@contextmanager
+def _required(server: AbstractContextManager[WireServer]) -> Iterator[WireServer]:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(server)
+        except WireServerMissingError as error:
+            _miss(f"{NO_WIRE_SERVER}{error}")
+        yield running
+
+
+def _miss(reason: str) -> NoReturn:
+    """Where the run must be complete (CI=true) a missing server is a failure, elsewhere a skip."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, None, None]:
+    """Say last, after every other report, what this machine could not test."""
+    yield
+    reports = terminalreporter.getreports("skipped")
+    reasons = [report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)]
+    missed = [reason for reason in reasons if NO_WIRE_SERVER in reason]
+    if missed:
+        terminalreporter.section("NOT TESTED", yellow=True, bold=True)
+        reason = missed[0].removeprefix("Skipped: ")
+        terminalreporter.line(f"{len(missed)} tests on MongoDB were skipped, {reason}")
