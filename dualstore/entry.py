@@ -1,0 +1,226 @@
+"""Entry: the one value that goes in and comes out. Draft: an entry checked, before it is stored."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, Literal, NamedTuple
+
+from dualstore.errors import EntryError, EntryTooLargeError
+from dualstore.family import FamilySpec
+from dualstore.outbox import IndexMark
+from dualstore.paths import exists_at
+from dualstore.values import MAX_BYTES, check_text, size_of, to_json, to_ms
+
+LOCAL: Final = "local"
+ID_LIMIT: Final = 512
+GENERIC_ROLES: Final = frozenset(
+    "user assistant system tool human ai bot agent model function developer".split()
+)
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_WORD: Final = re.compile(r"[^\W_]")
+_HASH_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVersion:
+    """Which state of a remote's thing a copy is of; compared only with its own kind."""
+
+    kind: Literal["sequence", "time"]
+    value: int
+
+    def is_newer_than(self, other: "SourceVersion | None") -> bool:
+        """False also when the two can't be compared."""
+        return other is not None and self.kind == other.kind and self.value > other.value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is remembered, as it is stored. The mappings are the reader's own copies."""
+
+    id: str
+    text: str
+    timestamp: int
+    metadata: dict[str, Any]
+    body: Any
+    revision: int
+    content_hash: str
+    text_hash: str
+    index: IndexMark
+    created_at: int
+    updated_at: int
+    origin: str
+    source_version: SourceVersion | None
+
+
+class Draft(NamedTuple):
+    """An entry that passed every check, in the form the document stores keep."""
+
+    id: str
+    text: str
+    timestamp: int
+    metadata: dict[str, Any]
+    metadata_json: str
+    body_json: str | None
+    """None stands for null."""
+    content_hash: str
+    text_hash: str
+    thread: str | None
+    thread_is_odd: bool
+    """There is something under the thread key, but not a single string."""
+    author: str | None
+    indexed_text: str
+    """What terms and vectors are made from; empty when the entry is excluded from both."""
+    origin: str
+    source_version: SourceVersion | None
+
+
+class Drafter:
+    """Turns what callers give into drafts of one family."""
+
+    def __init__(
+        self, spec: FamilySpec, *, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    ) -> None:
+        self.spec = spec
+        self._new_id = new_id
+        self._fields = frozenset({"id", spec.text_key, spec.time_key, "metadata", "body"})
+        self._text_seed = blake2b(
+            f"{spec.analyzer}\0{spec.embedder}\0".encode(), digest_size=_HASH_BYTES
+        )
+
+    def draft_many(self, items: Iterable[Mapping[str, Any]], *, now: int) -> list[Draft]:
+        """All of them, or an `EntryError` that says which item is wrong."""
+        return [self._draft_at(position, item, now) for position, item in enumerate(items)]
+
+    def _draft_at(self, position: int, item: Mapping[str, Any], now: int) -> Draft:
+        try:
+            return self.draft(item, now=now)
+        except EntryError as error:
+            raise error.at(position) from None
+
+    def draft(self, item: Mapping[str, Any], *, now: int) -> Draft:
+        """One caller's mapping: the id is made and the time is `now` where they are missing."""
+        spec = self.spec
+        self._check_fields(item)
+        given_time = to_ms(item[spec.time_key], spec.time_key) if spec.time_key in item else None
+        return self.compose(
+            id=check_id(item["id"]) if "id" in item else self._new_id(),
+            text=item[spec.text_key],
+            timestamp=now if given_time is None else given_time,
+            metadata=item.get("metadata", {}),
+            body=item.get("body"),
+            time_was_given=given_time is not None,
+        )
+
+    def compose(
+        self,
+        *,
+        id: str,  # noqa: A002 - the field's name in the public API
+        text: str,
+        timestamp: int,
+        metadata: dict[str, Any],
+        body: Any = None,
+        origin: str = LOCAL,
+        source_version: SourceVersion | None = None,
+        time_was_given: bool = True,
+    ) -> Draft:
+        """A draft of parts whose id is already known to be good, as built keys are.
+
+        A time that wasn't given stays out of the content hash, so that the same write twice is
+        the same content.
+        """
+        spec = self.spec
+        if type(metadata) is not dict:
+            raise EntryError("metadata", f"must be a dict, not {type(metadata).__name__}")
+        check_text(text, spec.text_key)
+        metadata_json = to_json(metadata, "metadata")
+        body_json = None if body is None else to_json(body, "body")
+        _check_size(text, metadata_json, body_json)
+        thread = spec.thread_of(metadata)
+        author = spec.author_of(metadata)
+        indexed_text = self._indexed_text(author, text, metadata)
+        return Draft(
+            id=id,
+            text=text,
+            timestamp=timestamp,
+            metadata=metadata,
+            metadata_json=metadata_json,
+            body_json=body_json,
+            content_hash=_content_hash(
+                text, timestamp if time_was_given else None, metadata_json, body_json
+            ),
+            text_hash=self._text_hash(indexed_text),
+            thread=thread,
+            thread_is_odd=thread is None and _holds_something(metadata, spec.thread_key),
+            author=author,
+            indexed_text=indexed_text,
+            origin=origin,
+            source_version=source_version,
+        )
+
+    def _check_fields(self, item: object) -> None:
+        if not isinstance(item, Mapping):
+            raise EntryError("entry", f"must be a mapping, not {type(item).__name__}")
+        if not item.keys() <= self._fields:
+            unknown = next(key for key in item if key not in self._fields)
+            raise EntryError(
+                f"{unknown!s:.80}",
+                f"is no field of an entry ({', '.join(sorted(self._fields))}); "
+                "what else belongs to it goes into metadata or body",
+            )
+        if self.spec.text_key not in item:
+            raise EntryError(self.spec.text_key, "is missing")
+
+    def is_indexable(self, text: str, metadata: dict[str, Any]) -> bool:
+        """Whether there is anything in it that a search could find."""
+        if metadata.get("type") == "image" and not self.spec.images:
+            return False
+        return _WORD.search(text) is not None
+
+    def _indexed_text(self, author: str | None, text: str, metadata: dict[str, Any]) -> str:
+        if not self.is_indexable(text, metadata):
+            return ""
+        return f"{author}: {text}" if author and author.lower() not in GENERIC_ROLES else text
+
+    def _text_hash(self, indexed_text: str) -> str:
+        digest = self._text_seed.copy()
+        digest.update(indexed_text.encode())
+        return digest.hexdigest()
+
+
+def check_id(value: object) -> str:
+    """`value`, when a caller may use it as an id."""
+    text = check_text(value, "id")
+    if not 1 <= len(text) <= ID_LIMIT:
+        raise EntryError("id", f"must have 1 to {ID_LIMIT} characters, not {len(text)}")
+    if text.isspace():
+        raise EntryError("id", "is blank")
+    found = _CONTROL.search(text)
+    if found:
+        raise EntryError("id", f"holds a control character at {found.start()}: {text[:80]!r}")
+    return text
+
+
+def _holds_something(metadata: dict[str, Any], path: str | None) -> bool:
+    if path is None or not metadata:
+        return False
+    if "." not in path:
+        return metadata.get(path) is not None
+    return exists_at(metadata, path)
+
+
+def _check_size(text: str, metadata_json: str, body_json: str | None) -> None:
+    size = size_of(text, metadata_json, body_json or "")
+    if size > MAX_BYTES:
+        raise EntryTooLargeError(
+            "entry", f"text, metadata and body take {size:,} bytes; {MAX_BYTES:,} are the most"
+        )
+
+
+def _content_hash(
+    text: str, timestamp: int | None, metadata_json: str, body_json: str | None
+) -> str:
+    """JSON holds no raw NUL, so only the text, which comes last, may."""
+    content = f"{timestamp}\0{metadata_json}\0{body_json}\0{text}"
+    return blake2b(content.encode(), digest_size=_HASH_BYTES).hexdigest()

@@ -1,0 +1,106 @@
+"""Every error this library raises on purpose.
+
+    DualStoreError
+    ├── InvalidInputError            what the caller gave can't be taken; nothing was written
+    │   ├── EntryError               an entry: which item, which field, why
+    │   │   └── EntryTooLargeError
+    │   ├── FilterError              a filter: which operator or field, why
+    │   ├── CursorError              a cursor that isn't ours, or is from another query
+    │   ├── InvalidNameError         an agent's, a family's, a record's or a key's name
+    │   └── SettingsError            a setting: which one, why
+    ├── FamilyMismatchError          the family was made with another spec, analyzer or embedder
+    ├── UnavailableError             nobody answered in time; trying again may help
+    │   └── PartialWriteError        a batch broke in the middle; knows what was acknowledged
+    └── StorageError                 the store answered that it can't; trying again won't help
+        ├── StorageCorruptError
+        ├── StorageFullError
+        ├── StorageLayoutError       written by a newer release
+        └── StoragePermissionError   not readable or writable, or the password is wrong
+
+Driver errors never leave `documents/`, `vectors/`, `embedders/` and `remote/`: each of their
+files maps all of its driver's errors into this tree.
+"""
+
+from collections.abc import Sequence
+
+
+class DualStoreError(Exception):
+    """The one root: `except DualStoreError` catches whatever this library raises on purpose."""
+
+
+class InvalidInputError(DualStoreError, ValueError):
+    """What the caller gave can't be taken; nothing was written."""
+
+
+class EntryError(InvalidInputError):
+    """An entry can't be taken. `position` is its place in the batch, None for a single one."""
+
+    def __init__(self, field: str, reason: str, *, position: int | None = None) -> None:
+        self.field = field
+        self.reason = reason
+        self.position = position
+        where = field if position is None else f"item {position}: {field}"
+        super().__init__(f"{where}: {reason}")
+
+    def at(self, position: int) -> "EntryError":
+        """The same error, naming the item of the batch it came from."""
+        return type(self)(self.field, self.reason, position=position)
+
+
+class EntryTooLargeError(EntryError):
+    """An entry, or one of its parts, is larger than any backend could keep."""
+
+
+class FilterError(InvalidInputError):
+    """A filter uses an operator, a field or an operand that the dialect doesn't have."""
+
+
+class CursorError(InvalidInputError):
+    """A cursor is damaged, or belongs to another query."""
+
+
+class InvalidNameError(InvalidInputError):
+    """A name that must be spelled in a certain way isn't."""
+
+
+class SettingsError(InvalidInputError):
+    """A setting has a value that nothing can be made of."""
+
+
+class FamilyMismatchError(DualStoreError):
+    """The family is recorded with another spec, analyzer or embedder than it is opened with."""
+
+
+class UnavailableError(DualStoreError):
+    """Nobody answered in time. Nothing is known to be lost, and trying again may help."""
+
+
+class PartialWriteError(UnavailableError):
+    """A batch broke in the middle: `acknowledged` are the ids that are durable all the same.
+
+    Of the others nothing is known; writing the whole batch again is safe.
+    """
+
+    def __init__(self, message: str, *, acknowledged: Sequence[str]) -> None:
+        self.acknowledged = tuple(acknowledged)
+        super().__init__(f"{message} ({len(self.acknowledged)} items were acknowledged before)")
+
+
+class StorageError(DualStoreError):
+    """The store answered, and says that it can't. Trying again won't help by itself."""
+
+
+class StorageCorruptError(StorageError):
+    """What is stored can't be read back as what it should be."""
+
+
+class StorageFullError(StorageError):
+    """No space is left; the write was rolled back."""
+
+
+class StorageLayoutError(StorageError):
+    """The store was written by a newer release; this one leaves it untouched."""
+
+
+class StoragePermissionError(StorageError):
+    """The store may not be read or written with the rights or the password given."""

@@ -1,0 +1,81 @@
+"""A family: one kind of entries, kept together, and what its fields mean."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from dualstore.errors import FamilyMismatchError, InvalidNameError
+from dualstore.paths import values_at
+
+_AGENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_FAMILY: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_NAME_LIMIT: Final = 100
+
+
+def family_name(agent: str, name: str) -> str:
+    """`{agent}_{name}`; an agent has no underscore, so no two families can meet."""
+    _check_name(agent, _AGENT, "an agent's name", "letters, digits and hyphens")
+    _check_name(name, _FAMILY, "a family's name", "letters, digits and . _ - inside")
+    return f"{agent}_{name}"
+
+
+def _check_name(name: object, pattern: re.Pattern[str], what: str, allowed: str) -> None:
+    if not isinstance(name, str) or len(name) > _NAME_LIMIT or not pattern.fullmatch(name):
+        raise InvalidNameError(
+            f"{name!r:.120} can't be {what}: 1 to {_NAME_LIMIT} {allowed}, nothing else"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """Which fields of a caller's mapping mean what, and what its index is made with.
+
+    Recorded with the family: what is stored was derived with it.
+    """
+
+    name: str
+    text_key: str = "text"
+    time_key: str = "timestamp"
+    thread_key: str | None = "session_id"
+    author_key: str | None = "author"
+    filter_fields: tuple[str, ...] = ()
+    analyzer: str = ""
+    embedder: str = ""
+    images: bool = False
+    """The embedder takes images, so they aren't excluded from the index."""
+
+    def thread_of(self, metadata: dict[str, Any]) -> str | None:
+        """The thread an entry belongs to: a single string at `thread_key`, else none."""
+        return _single_text(metadata, self.thread_key)
+
+    def author_of(self, metadata: dict[str, Any]) -> str | None:
+        """Who speaks: a single string at `author_key`, else nobody."""
+        return _single_text(metadata, self.author_key)
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON value that is recorded with the family."""
+        return {**asdict(self), "filter_fields": list(self.filter_fields)}
+
+    def check_recorded(self, recorded: dict[str, Any]) -> None:
+        """Raise `FamilyMismatchError`, naming the differences and the way out."""
+        mine = self.to_record()
+        differing = [
+            f"{key} is {recorded.get(key)!r} there and {value!r} here"
+            for key, value in mine.items()
+            if recorded.get(key) != value
+        ]
+        if differing:
+            raise FamilyMismatchError(
+                f"family {self.name!r} was made otherwise: {'; '.join(differing)}. "
+                "Open it as it was made, or reindex it to the new way"
+            )
+
+
+def _single_text(metadata: dict[str, Any], path: str | None) -> str | None:
+    if path is None:
+        return None
+    value = metadata.get(path)
+    if type(value) is str and "." not in path:
+        return value
+    found = list(values_at(metadata, path))
+    return found[0] if len(found) == 1 and type(found[0]) is str else None

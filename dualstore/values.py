@@ -1,0 +1,147 @@
+"""JSON values and times: what may come in, and the one canonical way of writing it down."""
+
+import math
+import re
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Any, Final
+
+import orjson
+
+from dualstore.errors import EntryError, EntryTooLargeError
+
+MAX_DEPTH: Final = 64
+MAX_BYTES: Final = 12 * 1024 * 1024
+INT64: Final = range(-(2**63), 2**63)
+YEAR_1: Final = -62_135_596_800_000
+YEAR_9999: Final = 253_402_300_799_999
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_CONTAINERS: Final = frozenset({dict, list})
+_PLAIN: Final = frozenset({str, bool, type(None)})
+
+
+def to_json(value: Any, field: str) -> str:
+    """The canonical JSON text: sorted keys, no blanks. `field` names the value in errors.
+
+    Only real JSON values are taken, so that reading the text gives the very same value back.
+    """
+    _check(value, field)
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError as error:
+        raise EntryError(field, _unencodable(str(error))) from None
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value that `to_json` wrote down."""
+    return orjson.loads(text)
+
+
+def check_text(value: object, field: str) -> str:
+    """`value`, when it is a string that can be encoded; the NUL character is fine."""
+    if not isinstance(value, str):
+        raise EntryError(field, f"must be a string, not {type(value).__name__}")
+    found = None if value.isascii() else _SURROGATE.search(value)
+    if found:
+        raise EntryError(field, f"holds a lone surrogate at character {found.start()}")
+    return value
+
+
+def size_of(*texts: str) -> int:
+    """Bytes that the texts take in UTF-8."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+
+
+def to_ms(value: object, field: str = "timestamp") -> int:
+    """Epoch milliseconds UTC of a number (milliseconds), a datetime or an ISO text.
+
+    A datetime or a text without a zone is taken as UTC.
+    """
+    match value:
+        case bool():
+            raise EntryError(field, f"must be a time, not {value}")
+        case int():
+            ms = value
+        case float() if math.isfinite(value):
+            ms = math.floor(value)
+        case datetime():
+            ms = _datetime_ms(value)
+        case str():
+            ms = _datetime_ms(_iso(value, field))
+        case _:
+            raise EntryError(
+                field, f"must be milliseconds, a datetime or an ISO date text, not {value!r:.80}"
+            )
+    if not YEAR_1 <= ms <= YEAR_9999:
+        raise EntryError(field, f"{ms} is outside the years 1 to 9999 (milliseconds since 1970)")
+    return ms
+
+
+def _iso(value: str, field: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise EntryError(field, f"{value[:80]!r} is not an ISO date or time") from None
+
+
+def _datetime_ms(value: datetime) -> int:
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def _check(value: Any, field: str) -> None:
+    """Walk level by level, so that no depth, no cycle and no fan-out can exhaust anything."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner = chain.from_iterable(_members(item, field) for item in level)
+        level = list(islice(inner, MAX_BYTES))
+        if not level:
+            return
+        if len(level) == MAX_BYTES:
+            raise EntryTooLargeError(field, f"holds {MAX_BYTES:,} values or more")
+    for item in level:
+        if type(item) in _CONTAINERS:
+            raise EntryError(field, f"is nested deeper than {MAX_DEPTH}, or contains itself")
+        _members(item, field)
+
+
+def _members(value: Any, field: str) -> tuple[()] | list[Any]:
+    kind = type(value)
+    if kind in _PLAIN:
+        return ()
+    if kind is int:
+        return _check_integer(value, field)
+    if kind is float:
+        return _check_float(value, field)
+    if kind is list:
+        return value  # type: ignore[no-any-return]
+    if kind is dict:
+        return _check_keys(value, field)
+    raise EntryError(field, f"holds {kind.__name__}, which JSON doesn't have")
+
+
+def _check_integer(value: int, field: str) -> tuple[()]:
+    if value not in INT64:
+        raise EntryError(field, f"holds an integer beyond 64 bits: {value:.3e}")
+    return ()
+
+
+def _check_float(value: float, field: str) -> tuple[()]:
+    if not math.isfinite(value):
+        raise EntryError(field, f"holds {value}, which JSON doesn't have")
+    return ()
+
+
+def _check_keys(value: dict[Any, Any], field: str) -> list[Any]:
+    for key in value:
+        if type(key) is not str:
+            raise EntryError(field, f"holds the key {key!r:.80}, which isn't a string")
+        if "\0" in key:
+            raise EntryError(field, f"holds the key {key!r:.80} with a NUL character")
+    return list(value.values())
+
+
+def _unencodable(reason: str) -> str:
+    return "holds a lone surrogate" if "surrogate" in reason else f"is not JSON: {reason}"
