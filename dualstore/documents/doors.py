@@ -1,0 +1,75 @@
+"""Checks that every backend makes of its callers' arguments before it touches anything."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from dualstore.documents.base import Put, Records
+from dualstore.errors import (
+    EntryTooLargeError,
+    FamilyMismatchError,
+    InvalidInputError,
+    InvalidNameError,
+)
+from dualstore.family import FamilySpec
+from dualstore.metrics import DocumentsWritten
+from dualstore.values import MAX_BYTES, check_text, size_of, to_json
+
+FAMILIES: Final = "dualstore.families"
+"""The space of Records that says how each family was made."""
+NAME_LIMIT: Final = 4096
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def check_limit(limit: object) -> int:
+    """`limit`, when it is a whole number of at least one; there is no upper cap."""
+    if type(limit) is not int or limit < 1:
+        raise InvalidInputError(f"limit must be a whole number from 1 on, not {limit!r:.80}")
+    return min(limit, 2**31 - 1)
+
+
+def check_skip(skip: object) -> int:
+    """`skip`, when it is a whole number of at least zero."""
+    if type(skip) is not int or skip < 0:
+        raise InvalidInputError(f"skip must be a whole number from 0 on, not {skip!r:.80}")
+    return min(skip, 2**31 - 1)
+
+
+def check_record(space: str, key: str, tokens: Sequence[str], value: Any) -> str:
+    """The value's JSON text, when all of it can be kept."""
+    for what, name in (("space", space), ("key", key), *(("token", token) for token in tokens)):
+        check_record_name(what, name)
+    text = to_json(value, "value")
+    size = size_of(text)
+    if size > MAX_BYTES:
+        raise EntryTooLargeError(
+            "value", f"record {key!r:.80} takes {size:,} bytes; {MAX_BYTES:,} are the most"
+        )
+    return text
+
+
+def check_record_name(what: str, name: str) -> None:
+    """Names are plain text: they are joined with control characters inside."""
+    check_text(name, what)
+    if not 1 <= len(name) <= NAME_LIMIT or _CONTROL.search(name):
+        raise InvalidNameError(
+            f"a record's {what} has 1 to {NAME_LIMIT} characters, none of them a control "
+            f"character; {name!r:.80} can't be one"
+        )
+
+
+def written(family: str, puts: Sequence[Put]) -> DocumentsWritten:
+    """What to tell the metrics of a batch."""
+    counts = Counter(put.outcome.value for put in puts)
+    return DocumentsWritten(family, **counts)
+
+
+async def record_family(records: Records, spec: FamilySpec) -> None:
+    """Record how the family is made, or check that it is made like that."""
+    mine = spec.to_record()
+    created = await records.create(FAMILIES, spec.name, mine)
+    recorded = created or await records.get(FAMILIES, spec.name)
+    if recorded is None:
+        raise FamilyMismatchError(f"family {spec.name!r} was removed while it was being opened")
+    spec.check_recorded(recorded.value)

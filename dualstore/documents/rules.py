@@ -1,0 +1,118 @@
+"""What a write does to what is already there: pure decisions that every backend carries out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dualstore.documents.base import DeleteOutcome, PutOutcome
+from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
+from dualstore.family import FamilySpec
+from dualstore.outbox import IndexMark, fresh, renewed
+from dualstore.paths import values_at
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The document that is there, an entry or a tombstone, as far as decisions need it."""
+
+    deleted: bool
+    revision: int
+    content_hash: str
+    text_hash: str
+    source_version: SourceVersion | None
+    created_at: int
+    updated_at: int
+    mark: IndexMark
+
+
+def rounds(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Split, in order, so that no id is twice in one round."""
+    some: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.id in some:
+            yield list(some.values())
+            some = {}
+        some[draft.id] = draft
+    if some:
+        yield list(some.values())
+
+
+def decide(draft: Draft, present: Present | None, expected: int | None) -> PutOutcome:
+    """What is to become of a draft; `expected` is the revision its writer had seen, if any."""
+    if present is None:
+        return PutOutcome.CREATED if not expected else PutOutcome.OUTDATED
+    if present.deleted:
+        return _decide_on_tombstone(draft, expected)
+    if _is_older(draft.source_version, present.source_version):
+        return PutOutcome.OUTDATED
+    if draft.content_hash == present.content_hash:
+        return PutOutcome.UNCHANGED
+    return PutOutcome.UPDATED if _may_replace(draft, present, expected) else PutOutcome.OUTDATED
+
+
+def _decide_on_tombstone(draft: Draft, expected: int | None) -> PutOutcome:
+    if draft.origin != LOCAL:
+        return PutOutcome.DELETED
+    if expected:
+        return PutOutcome.OUTDATED
+    return PutOutcome.CREATED
+
+
+def _may_replace(draft: Draft, present: Present, expected: int | None) -> bool:
+    if draft.source_version and draft.source_version.is_newer_than(present.source_version):
+        return True
+    if expected is not None:
+        return expected == present.revision
+    return draft.origin == LOCAL
+
+
+def _is_older(mine: SourceVersion | None, other: SourceVersion | None) -> bool:
+    return mine is not None and other is not None and other.is_newer_than(mine)
+
+
+def decide_delete(
+    present: Present | None, *, source_version: SourceVersion | None
+) -> DeleteOutcome:
+    """What is to become of a deletion."""
+    if present is None or present.deleted:
+        return DeleteOutcome.ABSENT
+    if _is_older(source_version, present.source_version):
+        return DeleteOutcome.OUTDATED
+    return DeleteOutcome.DELETED
+
+
+def takes_version(draft: Draft, present: Present) -> bool:
+    """Whether an unchanged entry is confirmed by a newer source version, worth recording."""
+    mine = draft.source_version
+    return mine is not None and mine.is_newer_than(present.source_version)
+
+
+def mark_after_put(draft: Draft, present: Present | None, *, refile: bool, now: int) -> IndexMark:
+    """The mark to write with a draft that is created or updated.
+
+    `refile`: a field that its vectors are filed under has changed.
+    """
+    indexable = bool(draft.indexed_text)
+    if present is None:
+        return fresh(indexable=indexable, now=now)
+    if refile or present.deleted or draft.text_hash != present.text_hash:
+        return renewed(present.mark, indexable=indexable, now=now)
+    return present.mark
+
+
+def must_refile(spec: FamilySpec, draft: Draft, entry: Entry) -> bool:
+    """Whether the draft's vectors are filed under other fields than the entry's."""
+    return (draft.timestamp, draft.origin) != (entry.timestamp, entry.origin) or any(
+        list(values_at(draft.metadata, path)) != list(values_at(entry.metadata, path))
+        for path in (spec.thread_key, spec.author_key, *spec.filter_fields)
+        if path is not None
+    )
+
+
+def next_revision(present: Present | None) -> int:
+    """Revisions go on through a deletion."""
+    return 1 if present is None else present.revision + 1
+
+
+def next_update(present: Present | None, now: int) -> int:
+    """Update times never go back, whatever the clock does."""
+    return now if present is None else max(now, present.updated_at)

@@ -1,0 +1,340 @@
+"""One family's documents in an SQLite file."""
+
+import sqlite3
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from dualstore.documents import sqlite_terms
+from dualstore.documents.base import (
+    Candidate,
+    Candidates,
+    DeleteOutcome,
+    DocumentStore,
+    IndexStatus,
+    Neighbours,
+    Order,
+    Page,
+    Put,
+    Scanned,
+    Settlement,
+    Tally,
+    Work,
+)
+from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
+from dualstore.documents.doors import check_limit, check_skip, written
+from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, compile_filter
+from dualstore.documents.sqlite_lanes import Job, Lanes, reading, writing
+from dualstore.documents.sqlite_rows import (
+    ENTRY,
+    MARK,
+    fetch_by_ids,
+    id_list,
+    mark_columns,
+    to_entry,
+    to_mark,
+)
+from dualstore.documents.sqlite_writes import Writer
+from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
+from dualstore.errors import DualStoreError, PartialWriteError
+from dualstore.family import FamilySpec
+from dualstore.filters import EVERYTHING, Filter
+from dualstore.metrics import Metrics, WorkClaimed, WorkSettled
+from dualstore.outbox import Indexed, IndexState, doubted, settled
+
+T = TypeVar("T")
+
+TRANSACTION: Final = 10_000
+"""Drafts written under one lock: for about half a second, other processes wait."""
+
+_TIME_COLUMN: Final[dict[Order, str]] = {"timestamp": "timestamp", "updated": "updated_at"}
+
+
+class SqliteDocuments(DocumentStore):
+    """Writes go through the file's one writing lane, reads through any of the others."""
+
+    def __init__(
+        self, spec: FamilySpec, number: int, *, writer: Lanes, readers: Lanes, metrics: Metrics
+    ) -> None:
+        self.spec = spec
+        self._metrics = metrics
+        self._n = number
+        self._writer = writer
+        self._readers = readers
+        self._writes = Writer(spec, number)
+
+    async def put(
+        self, drafts: Sequence[Draft], *, now: int, expect: Mapping[str, int] | None = None
+    ) -> list[Put]:
+        puts: list[Put] = []
+        for start in range(0, len(drafts), TRANSACTION):
+            some = drafts[start : start + TRANSACTION]
+            try:
+                puts += await self._write(
+                    partial(self._writes.put, drafts=some, now=now, expect=expect or {})
+                )
+            except DualStoreError as error:
+                if not puts:
+                    raise
+                raise PartialWriteError(str(error), acknowledged=[p.id for p in puts]) from error
+        self._metrics.emit(written(self.spec.name, puts))
+        return puts
+
+    async def get(self, ids: Sequence[str]) -> dict[str, Entry]:
+        query = (
+            f"SELECT {ENTRY} FROM entries_{self._n} WHERE deleted = 0"
+            " AND id IN (SELECT value FROM json_each(?))"
+        )
+
+        def job(connection: sqlite3.Connection) -> dict[str, Entry]:
+            return {row[0]: to_entry(row) for row in fetch_by_ids(connection, query, ids)}
+
+        return await self._read(job)
+
+    async def page(
+        self,
+        where: Filter = EVERYTHING,
+        *,
+        order: Order = "timestamp",
+        newest: bool = True,
+        limit: int = 50,
+        cursor: str | None = None,
+        skip: int = 0,
+    ) -> Page:
+        sign = query_sign(self.spec.name, where, order, newest=newest)
+        position = None if cursor is None else from_cursor(cursor, sign)
+        limit, skip = check_limit(limit), check_skip(skip)
+        column = _TIME_COLUMN[order]
+
+        def job(connection: sqlite3.Connection) -> list[Entry]:
+            scope = self._scope(connection, where)
+            after, bounds = _after(position, column, newest=newest)
+            direction = "DESC" if newest else "ASC"
+            rows = connection.execute(
+                f"SELECT {ENTRY} FROM entries_{self._n} WHERE deleted = 0"
+                f" AND {scope.condition}{after}"
+                f" ORDER BY {column} {direction}, id {direction} LIMIT ? OFFSET ?",
+                (*scope.parameters, *bounds, limit + 1, skip),
+            )
+            return [to_entry(row) for row in rows]
+
+        found = await self._read(job)
+        return cut_page(found, limit, order=order, sign=sign)
+
+    async def count(self, where: Filter = EVERYTHING) -> int:
+        def job(connection: sqlite3.Connection) -> int:
+            if where == EVERYTHING:
+                return sqlite_terms.live_count(connection, self._n)
+            scope = self._scope(connection, where)
+            (count,) = connection.execute(
+                f"SELECT count(*) FROM entries_{self._n} WHERE deleted = 0 AND {scope.condition}",
+                scope.parameters,
+            ).fetchone()
+            return int(count)
+
+        return await self._read(job)
+
+    async def tally(
+        self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
+    ) -> dict[str, Tally]:
+        def job(connection: sqlite3.Connection) -> list[Any]:
+            scope = self._scope(connection, where)
+            named = "" if threads is None else " AND thread IN (SELECT value FROM json_each(?))"
+            return connection.execute(
+                f"SELECT thread, count(*), max(timestamp) FROM entries_{self._n}"
+                f" WHERE deleted = 0 AND thread IS NOT NULL AND {scope.condition}{named}"
+                " GROUP BY thread",
+                (*scope.parameters, *([] if threads is None else [id_list(threads)])),
+            ).fetchall()
+
+        rows = await self._read(job)
+        return {thread: Tally(count, newest) for thread, count, newest in rows if thread != ODD}
+
+    async def candidates(
+        self, terms: Mapping[str, float], where: Filter = EVERYTHING, *, limit: int = 200
+    ) -> Candidates:
+        limit = check_limit(limit)
+
+        def job(connection: sqlite3.Connection) -> Candidates:
+            return sqlite_terms.candidates(
+                connection,
+                number=self._n,
+                factors=terms,
+                scope=self._scope(connection, where),
+                limit=limit,
+            )
+
+        return await self._read(job)
+
+    async def candidates_by_id(self, ids: Sequence[str]) -> dict[str, Candidate]:
+        found = await self._read(partial(sqlite_terms.by_id, number=self._n, ids=ids))
+        return {candidate.id: candidate for candidate in found}
+
+    async def neighbours(
+        self, ids: Sequence[str], *, before: int, after: int
+    ) -> dict[str, Neighbours]:
+        return await self._read(
+            partial(
+                sqlite_terms.neighbours,
+                number=self._n,
+                ids=ids,
+                before=check_skip(before),
+                after=check_skip(after),
+            )
+        )
+
+    async def delete(
+        self,
+        ids: Sequence[str],
+        *,
+        now: int,
+        origin: str = LOCAL,
+        source_version: SourceVersion | None = None,
+    ) -> dict[str, DeleteOutcome]:
+        return await self._write(
+            partial(
+                self._writes.delete, ids=ids, now=now, origin=origin, source_version=source_version
+            )
+        )
+
+    async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
+        token = uuid.uuid4().hex
+        limit = check_limit(limit)
+
+        def job(connection: sqlite3.Connection) -> list[Work]:
+            connection.execute(
+                f"UPDATE entries_{self._n} SET state = ?, attempts = attempts + 1, token = ?,"
+                f" claim_at = ? WHERE seq IN (SELECT seq FROM entries_{self._n}"
+                " WHERE claim_at <= ? ORDER BY claim_at, due_since LIMIT ?)",
+                (IndexState.LEASED, token, now + lease, now, limit),
+            )
+            rows = connection.execute(
+                f"SELECT {ENTRY}, deleted, vector FROM entries_{self._n} LEFT JOIN"
+                f" streams_{self._n} USING (seq) WHERE claim_at = ? AND token = ?"
+                " ORDER BY due_since, seq",
+                (now + lease, token),
+            )
+            return [self._to_work(row) for row in rows]
+
+        works = await self._write(job)
+        self._metrics.emit(WorkClaimed(self.spec.name, claimed=len(works)))
+        return works
+
+    def _to_work(self, row: Any) -> Work:
+        *columns, deleted, vector = row
+        entry = to_entry(columns)
+        keeps = not deleted and self._writes.drafter.is_indexable(entry.text, entry.metadata)
+        return Work(
+            id=entry.id,
+            token=entry.index.token or "",
+            entry=entry if keeps else None,
+            mark=entry.index,
+            vector=vector or b"",
+        )
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        def job(connection: sqlite3.Connection) -> list[bool]:
+            return [self._settle(connection, settlement) for settlement in settlements]
+
+        kept = await self._write(job)
+        self._metrics.emit(
+            WorkSettled(self.spec.name, settled=sum(kept), lost=len(kept) - sum(kept))
+        )
+        return kept
+
+    def _settle(self, connection: sqlite3.Connection, settlement: Settlement) -> bool:
+        work, outcome = settlement.work, settlement.outcome
+        mark = settled(work.mark, outcome)
+        row = connection.execute(
+            f"UPDATE entries_{self._n} SET ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " WHERE id = ? AND token = ? RETURNING seq",
+            (*mark_columns(mark), work.id, work.token),
+        ).fetchone()
+        if row and isinstance(outcome, Indexed) and outcome.vector:
+            connection.execute(
+                f"UPDATE streams_{self._n} SET vector = ? WHERE seq = ?", (outcome.vector, row[0])
+            )
+        return row is not None
+
+    async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
+        def job(connection: sqlite3.Connection) -> list[str]:
+            query = (
+                f"SELECT seq, id, {MARK} FROM entries_{self._n}"
+                " WHERE id IN (SELECT value FROM json_each(?))"
+            )
+            found = fetch_by_ids(connection, query, ids).fetchall()
+            connection.executemany(
+                f"UPDATE entries_{self._n} SET ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " WHERE seq = ?",
+                [(*mark_columns(doubted(to_mark(row[2:]), now=now)), row[0]) for row in found],
+            )
+            return [row[1] for row in found]
+
+        return await self._write(job)
+
+    async def index_status(self) -> IndexStatus:
+        def job(connection: sqlite3.Connection) -> tuple[dict[int, Any], int]:
+            with reading(connection):
+                open_work = connection.execute(
+                    f"SELECT state, count(*), min(due_since) FROM entries_{self._n}"
+                    " WHERE claim_at IS NOT NULL GROUP BY state"
+                ).fetchall()
+                (failed,) = connection.execute(
+                    f"SELECT count(*) FROM entries_{self._n} WHERE state = 3"
+                ).fetchone()
+            return {state: (count, since) for state, count, since in open_work}, failed
+
+        work, failed = await self._read(job)
+        return IndexStatus(
+            due=work.get(IndexState.DUE, (0, None))[0],
+            leased=work.get(IndexState.LEASED, (0, None))[0],
+            failed=failed,
+            oldest_due=min((since for _, since in work.values()), default=None),
+        )
+
+    async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
+        query = (
+            f"SELECT id, deleted, revision, text_hash, {MARK} FROM entries_{self._n}"
+            " WHERE id > ? ORDER BY id LIMIT ?"
+        )
+        parameters = (after or "", check_limit(limit))
+        rows = await self._read(lambda connection: connection.execute(query, parameters).fetchall())
+        return [
+            Scanned(row[0], bool(row[1]), row[2], row[3].hex(), to_mark(row[4:])) for row in rows
+        ]
+
+    async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:
+        query = (
+            f"DELETE FROM entries_{self._n} WHERE seq IN (SELECT seq FROM entries_{self._n}"
+            " WHERE deleted = 1 AND updated_at < ? AND state = ? ORDER BY updated_at LIMIT ?)"
+        )
+        parameters = (deleted_before, IndexState.EXCLUDED, check_limit(limit))
+        return await self._write(lambda connection: connection.execute(query, parameters).rowcount)
+
+    def _scope(self, connection: sqlite3.Connection, where: Filter) -> Scope:
+        if where == EVERYTHING:
+            return EVERYWHERE
+        (odd,) = connection.execute(
+            f"SELECT EXISTS (SELECT 1 FROM entries_{self._n} WHERE deleted = 0 AND thread = ?)",
+            (ODD,),
+        ).fetchone()
+        return compile_filter(where, self.spec, self._n, odd_threads=bool(odd))
+
+    async def _read(self, job: Job[T]) -> T:
+        return await self._readers.run(job)
+
+    async def _write(self, job: Job[T]) -> T:
+        def transaction(connection: sqlite3.Connection) -> T:
+            with writing(connection):
+                return job(connection)
+
+        return await self._writer.run(transaction)
+
+
+def _after(
+    position: Position | None, column: str, *, newest: bool
+) -> tuple[str, tuple[int, str] | tuple[()]]:
+    if position is None:
+        return "", ()
+    return f" AND ({column}, id) {'<' if newest else '>'} (?, ?)", position

@@ -1,0 +1,269 @@
+"""What happens inside one SQLite transaction that writes entries or tombstones."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dualstore.attributes import attributes
+from dualstore.documents.base import DeleteOutcome, Put, PutOutcome
+from dualstore.documents.rules import (
+    Present,
+    decide,
+    decide_delete,
+    mark_after_put,
+    must_refile,
+    next_revision,
+    next_update,
+    rounds,
+    takes_version,
+)
+from dualstore.documents.sqlite_rows import (
+    INSERT,
+    MARK,
+    PRESENT,
+    fetch_by_ids,
+    insert_row,
+    mark_columns,
+    thread_column,
+    to_entry,
+    to_present,
+    version_column,
+)
+from dualstore.entry import LOCAL, Draft, Drafter, SourceVersion
+from dualstore.family import FamilySpec
+from dualstore.outbox import IndexMark, IndexState, fresh, renewed
+from dualstore.terms import Analyzer
+
+
+class Writer:
+    """Writes one family's rows. Used by the writing lane alone, inside its transactions."""
+
+    def __init__(self, spec: FamilySpec, number: int) -> None:
+        self._spec = spec
+        self._n = number
+        self._analyzer = Analyzer()
+        self.drafter = Drafter(spec)
+
+    def put(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        drafts: Sequence[Draft],
+        now: int,
+        expect: Mapping[str, int],
+    ) -> list[Put]:
+        """In the order given; repeats of an id see what the ones before them wrote."""
+        puts: list[Put] = []
+        for some in rounds(drafts):
+            present = self._fetch_present(connection, [draft.id for draft in some])
+            new = [draft for draft in some if draft.id not in present and not expect.get(draft.id)]
+            self._insert(connection, new, now)
+            for draft in some:
+                row = present.get(draft.id)
+                puts.append(self._put(connection, draft, row, now, expect.get(draft.id)))
+        return puts
+
+    def delete(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        ids: Sequence[str],
+        now: int,
+        origin: str,
+        source_version: SourceVersion | None,
+    ) -> dict[str, DeleteOutcome]:
+        """Tombstones for what is there, and for what isn't when a remote says so."""
+        rows = self._fetch_present(connection, ids)
+        outcomes: dict[str, DeleteOutcome] = {}
+        for each in dict.fromkeys(ids):
+            row = rows.get(each)
+            present = None if row is None else to_present(row)
+            outcome = decide_delete(present, source_version=source_version)
+            if outcome is DeleteOutcome.DELETED and row is not None and present is not None:
+                self._bury(connection, row, present, now, source_version)
+            elif present is None and origin != LOCAL:
+                self._bury_unknown(connection, each, now, origin, source_version)
+            outcomes[each] = outcome
+        return outcomes
+
+    def _fetch_present(self, connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Any]:
+        query = (
+            f"SELECT {PRESENT} FROM entries_{self._n} WHERE id IN (SELECT value FROM json_each(?))"
+        )
+        return {row[2]: row for row in fetch_by_ids(connection, query, ids)}
+
+    def _insert(self, connection: sqlite3.Connection, drafts: Sequence[Draft], now: int) -> None:
+        if not drafts:
+            return
+        first = self._reserve(connection, len(drafts), live=len(drafts))
+        marks = [fresh(indexable=indexable, now=now) for indexable in (False, True)]
+        connection.executemany(
+            INSERT.format(n=self._n),
+            (
+                insert_row(seq, draft, marks[bool(draft.indexed_text)], now)
+                for seq, draft in enumerate(drafts, first)
+            ),
+        )
+        self._index(connection, enumerate(drafts, first))
+
+    def _reserve(self, connection: sqlite3.Connection, seqs: int, *, live: int) -> int:
+        """The first of some fresh sequence numbers; `live` entries more are counted."""
+        (after,) = connection.execute(
+            "UPDATE families SET next_seq = next_seq + ?, live = live + ? WHERE number = ?"
+            " RETURNING next_seq",
+            (seqs, live, self._n),
+        ).fetchone()
+        return int(after) - seqs
+
+    def _index(self, connection: sqlite3.Connection, numbered: Iterable[tuple[int, Draft]]) -> None:
+        """Derive the words and the declared attributes of entries that have none yet."""
+        pairs = list(numbered)
+        stream = self._analyzer.stream
+        streams = [
+            (seq, " ".join(stream(draft.indexed_text)))
+            for seq, draft in pairs
+            if draft.indexed_text
+        ]
+        connection.executemany(f"INSERT INTO streams_{self._n} (seq, terms) VALUES (?, ?)", streams)
+        connection.executemany(f"INSERT INTO terms_{self._n} (rowid, terms) VALUES (?, ?)", streams)
+        if self._spec.filter_fields:
+            connection.executemany(
+                f"INSERT INTO attributes_{self._n} (attribute, seq) VALUES (?, ?)",
+                ((each, seq) for seq, draft in pairs for each in self._declared(draft.metadata)),
+            )
+
+    def _unindex(self, connection: sqlite3.Connection, seq: int, metadata: dict[str, Any]) -> None:
+        connection.execute(
+            f"INSERT INTO terms_{self._n} (terms_{self._n}, rowid, terms)"
+            f" SELECT 'delete', seq, terms FROM streams_{self._n} WHERE seq = ?",
+            (seq,),
+        )
+        connection.execute(f"DELETE FROM streams_{self._n} WHERE seq = ?", (seq,))
+        if self._spec.filter_fields:
+            connection.executemany(
+                f"DELETE FROM attributes_{self._n} WHERE attribute = ? AND seq = ?",
+                [(each, seq) for each in self._declared(metadata)],
+            )
+
+    def _declared(self, metadata: dict[str, Any]) -> list[str]:
+        fields = self._spec.filter_fields
+        return [each for each in attributes(metadata) if each.partition("\0")[0] in fields]
+
+    def _put(
+        self,
+        connection: sqlite3.Connection,
+        draft: Draft,
+        row: Any,
+        now: int,
+        expected: int | None,
+    ) -> Put:
+        present = None if row is None else to_present(row)
+        outcome = decide(draft, present, expected)
+        if present is None:
+            return Put(draft.id, outcome, 1 if outcome is PutOutcome.CREATED else 0)
+        if outcome in (PutOutcome.CREATED, PutOutcome.UPDATED):
+            self._replace(connection, draft, row, present, now)
+            return Put(draft.id, outcome, next_revision(present))
+        if outcome is PutOutcome.UNCHANGED and takes_version(draft, present):
+            connection.execute(
+                f"UPDATE entries_{self._n} SET version = ? WHERE seq = ?",
+                (version_column(draft.source_version), row[0]),
+            )
+        return Put(draft.id, outcome, present.revision)
+
+    def _replace(
+        self, connection: sqlite3.Connection, draft: Draft, row: Any, present: Present, now: int
+    ) -> None:
+        seq, old = row[0], to_entry(row[2:])
+        mark = mark_after_put(draft, present, refile=must_refile(self._spec, draft, old), now=now)
+        same_words = not present.deleted and draft.text_hash == present.text_hash
+        vector = self._vector(connection, seq) if same_words else None
+        self._unindex(connection, seq, old.metadata)
+        self._update(connection, seq, draft, mark=mark, present=present, now=now)
+        self._index(connection, [(seq, draft)])
+        if vector:
+            connection.execute(
+                f"UPDATE streams_{self._n} SET vector = ? WHERE seq = ?", (vector, seq)
+            )
+        if present.deleted:
+            self._reserve(connection, 0, live=1)
+
+    def _vector(self, connection: sqlite3.Connection, seq: int) -> bytes | None:
+        row = connection.execute(
+            f"SELECT vector FROM streams_{self._n} WHERE seq = ?", (seq,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def _update(
+        self,
+        connection: sqlite3.Connection,
+        seq: int,
+        draft: Draft,
+        *,
+        mark: IndexMark,
+        present: Present,
+        now: int,
+    ) -> None:
+        connection.execute(
+            f"UPDATE entries_{self._n} SET timestamp = ?, thread = ?, author = ?, origin = ?,"
+            " version = ?, revision = ?, content_hash = ?, text_hash = ?, updated_at = ?,"
+            f" deleted = 0, ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?),"
+            " metadata = ?, text = ?, body = ? WHERE seq = ?",
+            (
+                draft.timestamp,
+                thread_column(draft),
+                draft.author,
+                draft.origin,
+                version_column(draft.source_version),
+                next_revision(present),
+                bytes.fromhex(draft.content_hash),
+                bytes.fromhex(draft.text_hash),
+                next_update(present, now),
+                *mark_columns(mark),
+                draft.metadata_json,
+                draft.text,
+                draft.body_json,
+                seq,
+            ),
+        )
+
+    def _bury(
+        self,
+        connection: sqlite3.Connection,
+        row: Any,
+        present: Present,
+        now: int,
+        source_version: SourceVersion | None,
+    ) -> None:
+        self._unindex(connection, row[0], to_entry(row[2:]).metadata)
+        mark = renewed(present.mark, indexable=False, now=now)
+        connection.execute(
+            f"UPDATE entries_{self._n} SET deleted = 1, thread = NULL, author = NULL,"
+            " version = ?, revision = ?, content_hash = x'', text_hash = x'', updated_at = ?,"
+            f" ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?),"
+            " metadata = '{}', text = '', body = NULL WHERE seq = ?",
+            (
+                version_column(source_version or present.source_version),
+                next_revision(present),
+                next_update(present, now),
+                *mark_columns(mark),
+                row[0],
+            ),
+        )
+        self._reserve(connection, 0, live=-1)
+
+    def _bury_unknown(
+        self,
+        connection: sqlite3.Connection,
+        each: str,
+        now: int,
+        origin: str,
+        source_version: SourceVersion | None,
+    ) -> None:
+        seq = self._reserve(connection, 1, live=0)
+        connection.execute(
+            f"INSERT INTO entries_{self._n} (seq, id, timestamp, origin, version, revision,"
+            " content_hash, text_hash, created_at, updated_at, deleted, state, metadata, text)"
+            " VALUES (?, ?, ?, ?, ?, 1, x'', x'', ?, ?, 1, ?, '{}', '')",
+            (seq, each, now, origin, version_column(source_version), now, now, IndexState.EXCLUDED),
+        )

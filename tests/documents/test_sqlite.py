@@ -1,0 +1,309 @@
+"""What only the SQLite backend does."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualstore.documents import sqlite_layout
+from dualstore.documents.sqlite import SqliteDatabase
+from dualstore.documents.sqlite_errors import mapped
+from dualstore.documents.sqlite_lanes import Lanes, writing
+from dualstore.documents.sqlite_layout import FTS5_TOKENIZE
+from dualstore.entry import Drafter
+from dualstore.errors import (
+    DualStoreError,
+    StorageError,
+    StorageLayoutError,
+    UnavailableError,
+)
+from dualstore.family import FamilySpec
+from dualstore.filters import parse
+from dualstore.terms import Analyzer
+
+SPEC = FamilySpec("default_sqlite", filter_fields=("role",))
+
+CODES = sorted(
+    {
+        code & 0xFF
+        for name, code in vars(sqlite3).items()
+        if name.startswith("SQLITE_") and isinstance(code, int) and 0 < code & 0xFF < 27
+    }
+)
+
+
+def ask(path: Path, query: str) -> list[Any]:
+    """By plain sqlite3, beside the store."""
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_of_sqlite_is_mapped_and_names_the_file(code: int) -> None:
+    for extended in (code, code | 5 << 8):
+        error = sqlite3.OperationalError("it says so")
+        error.sqlite_errorcode = extended
+        ours = mapped(error, Path("/srv/memory.db"))
+        assert isinstance(ours, DualStoreError)
+        assert "it says so" in str(ours)
+
+
+def test_an_error_without_a_code_is_a_storage_error() -> None:
+    assert type(mapped(sqlite3.ProgrammingError("odd"), Path("a"))) is StorageError
+
+
+async def test_a_new_file_has_our_layout_and_is_in_wal_mode(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "deep" / "er" / "a.db") as database:
+        health = await database.health()
+    assert health.layout == sqlite_layout.LAYOUT == 1
+    assert ask(database.path, "PRAGMA journal_mode") == [("wal",)]
+    assert ask(database.path, "PRAGMA application_id") == [(sqlite_layout.APPLICATION_ID,)]
+
+
+async def test_an_older_layout_is_brought_forward_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+    async with SqliteDatabase(path) as database:
+        await database.records.create("space", "key", "kept")
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE later (x)")
+
+    monkeypatch.setattr(sqlite_layout, "MIGRATIONS", (*sqlite_layout.MIGRATIONS, step))
+    monkeypatch.setattr(sqlite_layout, "LAYOUT", 2)
+    async with SqliteDatabase(path) as database:
+        assert (await database.health()).layout == 2
+        record = await database.records.get("space", "key")
+    assert record is not None
+    assert record.value == "kept"
+    assert ask(path, "SELECT count(*) FROM later") == [(0,)]
+
+
+async def test_a_migration_that_fails_leaves_the_old_layout_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.db"
+    async with SqliteDatabase(path):
+        pass
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE later (x)")
+        connection.execute("CREATE TABLE later (x)")
+
+    monkeypatch.setattr(sqlite_layout, "MIGRATIONS", (*sqlite_layout.MIGRATIONS, step))
+    monkeypatch.setattr(sqlite_layout, "LAYOUT", 2)
+    with pytest.raises(StorageError, match="already exists"):
+        await SqliteDatabase(path).__aenter__()
+    assert ask(path, "PRAGMA user_version") == [(1,)]
+    assert ask(path, "SELECT count(*) FROM sqlite_master WHERE name = 'later'") == [(0,)]
+
+
+async def test_a_newer_layout_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with SqliteDatabase(path):
+        pass
+    ask(path, "PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(StorageLayoutError, match="has layout 99, this release knows 1"):
+        await SqliteDatabase(path).__aenter__()
+    assert path.read_bytes() == before
+
+
+async def test_another_programs_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    ask(path, "CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(StorageLayoutError, match="belongs to another program"):
+        await SqliteDatabase(path).__aenter__()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("level", "pragma"), [("normal", 1), ("full", 2)])
+async def test_synchronous_is_what_was_asked_for(level: Any, pragma: int, tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "a.db", synchronous=level) as database:
+        rows = await database._writer.run(
+            lambda connection: connection.execute("PRAGMA synchronous").fetchall()
+        )
+    assert rows == [(pragma,)]
+
+
+async def test_a_write_waits_for_another_process_and_then_gives_up_in_time(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.db"
+    async with SqliteDatabase(path, busy_timeout=0.3) as database:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError, match="in use by another process"):
+            await asyncio.wait_for(database.records.create("s", "k", 1), 5)
+        waiting = asyncio.create_task(database.records.create("s", "k", 1))
+        await asyncio.sleep(0.1)
+        other.execute("COMMIT")
+        other.close()
+        assert await waiting
+
+
+async def test_reads_go_on_while_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with SqliteDatabase(path) as database:
+        await database.records.create("s", "k", 1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await asyncio.wait_for(database.records.get("s", "k"), 5)
+        other.close()
+
+
+async def test_a_closed_database_says_so(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        store = await database.family(SPEC)
+    with pytest.raises(UnavailableError, match="is closed"):
+        await store.count()
+
+
+async def test_a_write_whose_caller_is_cancelled_is_finished_all_the_same(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        store = await database.family(SPEC)
+        drafts = Drafter(SPEC).draft_many([{"id": f"m{n}", "text": "x"} for n in range(500)], now=1)
+        task = asyncio.create_task(store.put(drafts, now=1))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        assert await (await database.family(SPEC)).count() in (0, 500)
+
+
+async def test_two_loops_may_use_one_file_one_after_the_other(tmp_path: Path) -> None:
+    def run() -> None:
+        async def use() -> None:
+            async with SqliteDatabase(tmp_path / "a.db") as database:
+                await database.records.create("s", threading.current_thread().name, 1)
+
+        asyncio.run(use())
+
+    for name in ("one", "two"):
+        thread = threading.Thread(target=run, name=name)
+        thread.start()
+        await asyncio.to_thread(thread.join)
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        assert [record.key for record in await database.records.range("s")] == ["one", "two"]
+
+
+async def test_lanes_use_the_last_thread_first_and_no_more_than_are_needed(
+    tmp_path: Path,
+) -> None:
+    lanes = Lanes(partial(sqlite3.connect, ":memory:"), tmp_path, width=3, name="test")
+
+    def thread_name(_: sqlite3.Connection) -> str:
+        return threading.current_thread().name
+
+    assert {await lanes.run(thread_name) for _ in range(5)} == {"dualstore-test-1"}
+    gate = threading.Event()
+
+    def wait(_: sqlite3.Connection) -> str:
+        gate.wait(5)
+        return threading.current_thread().name
+
+    several = [asyncio.create_task(lanes.run(wait)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    gate.set()
+    assert set(await asyncio.gather(*several)) <= {f"dualstore-test-{n}" for n in (1, 2, 3)}
+    await lanes.stop()
+
+
+async def test_a_connection_that_fails_is_tried_again_with_the_next_job(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def connect() -> sqlite3.Connection:
+        calls.append(1)
+        if len(calls) == 1:
+            raise sqlite3.OperationalError("not now")
+        return sqlite3.connect(":memory:")
+
+    lanes = Lanes(connect, tmp_path, width=1, name="test")
+    with pytest.raises(StorageError, match="not now"):
+        await lanes.run(lambda _: 1)
+    assert await lanes.run(lambda _: 1) == 1
+    await lanes.stop()
+
+
+async def test_a_job_that_raises_rolls_its_transaction_back(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+
+        def job(connection: sqlite3.Connection) -> None:
+            with writing(connection):
+                connection.execute("INSERT INTO families (name) VALUES ('half')")
+                raise KeyError("boom")
+
+        with pytest.raises(KeyError):
+            await database._writer.run(job)
+    assert ask(database.path, "SELECT count(*) FROM families") == [(0,)]
+
+
+PLANS: list[tuple[str, Callable[[str], str]]] = [
+    ("entries_1_thread", lambda n: f"SELECT id FROM entries_{n} WHERE deleted = 0 AND"
+     " (thread IS NOT NULL AND (thread = 's')) ORDER BY timestamp DESC, id DESC LIMIT 50"),
+    ("entries_1_time", lambda n: f"SELECT id FROM entries_{n} WHERE deleted = 0"
+     " AND (timestamp, id) < (5, 'a') ORDER BY timestamp DESC, id DESC LIMIT 50"),
+    ("entries_1_updated", lambda n: f"SELECT id FROM entries_{n} WHERE deleted = 0"
+     " ORDER BY updated_at, id LIMIT 50"),
+    ("entries_1_work", lambda n: f"SELECT seq FROM entries_{n} WHERE claim_at <= 5"
+     " ORDER BY claim_at, due_since LIMIT 5"),
+    ("entries_1_id", lambda n: f"SELECT id FROM entries_{n} WHERE id > 'a' ORDER BY id LIMIT 5"),
+    ("entries_1_failed", lambda n: f"SELECT count(*) FROM entries_{n} WHERE state = 3"),
+    ("entries_1_tombstones", lambda n: f"SELECT seq FROM entries_{n} WHERE deleted = 1"
+     " AND updated_at < 5 ORDER BY updated_at LIMIT 5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("index", "query"), PLANS, ids=[index for index, _ in PLANS])
+async def test_what_is_sorted_or_filtered_has_its_index(
+    index: str, query: Callable[[str], str], tmp_path: Path
+) -> None:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        await database.family(SPEC)
+        plan = await database._writer.run(
+            lambda connection: connection.execute(f"EXPLAIN QUERY PLAN {query('1')}").fetchall()
+        )
+    steps = " / ".join(row[3] for row in plan)
+    assert index in steps
+    assert "TEMP B-TREE" not in steps
+
+
+async def test_terms_index_and_stream_agree_after_every_kind_of_write(tmp_path: Path) -> None:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        store, drafter = await database.family(SPEC), Drafter(SPEC)
+        for text in ("first words", "second words", "", "third Words again"):
+            items = [
+                {"id": f"m{n}", "text": f"{text} {n}".strip(), "metadata": {"role": text}}
+                for n in range(20)
+            ]
+            await store.put(drafter.draft_many(items, now=1), now=1)
+            await store.delete([f"m{n}" for n in range(0, 20, 3)], now=2)
+        attributed = await store.count(parse({"metadata.role": "third Words again"}))
+    assert attributed == 13
+    connection = sqlite3.connect(database.path)
+    connection.execute("INSERT INTO terms_1 (terms_1, rank) VALUES ('integrity-check', 1)")
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_the_tokenizer_gives_back_exactly_the_terms() -> None:
+    text = "parseConfig src/app.ts:42 --flag a&b %x% ~^ x@y.z #1 $HOME été 東京 C:\\dir it's <b>"
+    terms = Analyzer().stream(text + "".join(map(chr, range(33, 127))))
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"CREATE VIRTUAL TABLE t USING fts5(x, detail = none, {FTS5_TOKENIZE})")
+    connection.execute("CREATE VIRTUAL TABLE v USING fts5vocab(t, row)")
+    connection.execute("INSERT INTO t VALUES (?)", (" ".join(terms),))
+    found = {term for (term,) in connection.execute("SELECT term FROM v")}
+    connection.close()
+    assert found == set(terms)
