@@ -43,10 +43,10 @@ class Pair:
     corpus: Corpus
 
 
-async def timed(call: Callable[[], Awaitable[Any]]) -> float:
+async def timed(call: Callable[[Any], Awaitable[Any]], argument: Any) -> float:
     """Seconds that one call takes."""
     start = time.perf_counter()
-    await call()
+    await call(argument)
     return time.perf_counter() - start
 
 
@@ -57,63 +57,63 @@ def report(name: str, ours: float, floor: float, *, goal: str, inverse: bool = F
 
 
 async def alternating(
-    ours: Sequence[Callable[[], Awaitable[Any]]], floor: Sequence[Callable[[], Awaitable[Any]]]
+    arguments: Sequence[Any],
+    ours: Callable[[Any], Awaitable[Any]],
+    floor: Callable[[Any], Awaitable[Any]],
 ) -> tuple[float, float]:
-    """The medians of calls made in turn."""
-    pairs = [(await timed(one), await timed(two)) for one, two in zip(ours, floor, strict=True)]
+    """The medians of the same calls made in turn."""
+    pairs = [(await timed(ours, each), await timed(floor, each)) for each in arguments]
     mine, theirs = zip(*pairs, strict=True)
     return statistics.median(mine), statistics.median(theirs)
 
 
 async def insert(folder: Path, count: int) -> None:
-    """Batches into fresh files, in turn."""
-    corpus, drafter = Corpus(seed=2), Drafter(SPEC)
-    times: list[tuple[float, float]] = []
-    for turn in range(6):
-        messages = list(corpus.messages(count))
-        floor = Floor(folder / f"floor-{turn}")
-        async with SqliteDatabase(folder / f"ours-{turn}") as database:
-            store = await database.family(SPEC)
-            start = time.perf_counter()
-            await store.put(drafter.draft_many(messages, now=1), now=1)
-            mine = time.perf_counter() - start
-        times.append((mine, await timed(lambda made=floor, all_=messages: made.insert(all_))))
-        floor.close()
-    ratio, (ours, theirs) = sorted((b / a, (a, b)) for a, b in times[1:])[2]
+    """Batches in turn into two files that grow; the first pair warms up and isn't counted."""
+    messages, drafter = Corpus(seed=2).messages(6 * count), Drafter(SPEC)
+    floor, times = Floor(folder / "floor"), []
+    async with SqliteDatabase(folder / "ours") as database:
+        store = await database.family(SPEC)
+
+        async def put(batch: list[dict[str, Any]]) -> None:
+            await store.put(drafter.draft_many(batch, now=1), now=1)
+
+        while batch := list(islice(messages, count)):
+            times.append((await timed(put, batch), await timed(floor.insert, batch)))
+    floor.close()
+    ours, theirs = sorted(times[1:], key=lambda pair: pair[1] / pair[0])[2]
     report(f"insert {count:,} of 400 characters", ours, theirs, goal="at least 0.45", inverse=True)
-    assert ratio
 
 
-async def fill(folder: Path, pair: Pair, count: int) -> None:
-    """The same messages into both, and what the files take."""
+async def fill(pair: Pair, count: int) -> int:
+    """The same messages into both; the size of their texts."""
     drafter, raw = Drafter(SPEC), 0
     messages = pair.corpus.messages(count)
     while batch := list(islice(messages, BATCH)):
         await pair.ours.put(drafter.draft_many(batch, now=1), now=1)
         await pair.floor.insert(batch)
         raw += sum(len(message["text"]) for message in batch)
-    size = {name: (folder / name).stat().st_size / raw for name in ("ours", "floor")}
+    return raw
+
+
+def sizes(folder: Path, raw: int) -> None:
+    """What the closed files take."""
+    ours, floor = ((folder / name).stat().st_size / raw for name in ("ours", "floor"))
     print(
-        f"{'file, in times the raw text':44} {size['ours']:12.2f} {size['floor']:12.2f}"
-        f"   {size['ours'] / size['floor']:5.2f}   (ours at most 6)"
+        f"{'file, in times the raw text':44} {ours:9.2f}    {floor:9.2f}"
+        f"      {ours / floor:5.2f}   (ours at most 6)"
     )
 
 
 async def reads(pair: Pair, count: int) -> None:
     """Get, and the newest of a session."""
     ids = [f"message:{n * 7919 % count:08}" for n in range(400)]
-    ours, floor = await alternating(
-        [lambda each=each: pair.ours.get([each]) for each in ids],
-        [lambda each=each: pair.floor.get(each) for each in ids],
-    )
+    ours, floor = await alternating(ids, lambda each: pair.ours.get([each]), pair.floor.get)
     report("get by id, p50", ours, floor, goal="at most 2")
     threads = [f"session-{n % 100:05}" for n in range(200)]
     ours, floor = await alternating(
-        [
-            lambda each=each: pair.ours.page(parse({"metadata.session_id": each}))
-            for each in threads
-        ],
-        [lambda each=each: pair.floor.newest(each) for each in threads],
+        threads,
+        lambda each: pair.ours.page(parse({"metadata.session_id": each})),
+        pair.floor.newest,
     )
     report("newest 50 of a session, p50", ours, floor, goal="at most 1.5")
 
@@ -131,7 +131,7 @@ async def claims(pair: Pair) -> None:
 
 async def candidates(pair: Pair) -> None:
     """Our best 200 with their terms, against bm25's best 200 with their text."""
-    words, analyzer = pair.corpus.words, Analyzer()
+    words, stream = pair.corpus.words, Analyzer().stream
     mixes = {
         "rare": [[words[5000 + n * 7], words[9000 + n * 3], words[3000 + n]] for n in range(40)],
         "mixed": [[words[20 + n], words[3000 + n], words[400 + n]] for n in range(40)],
@@ -140,15 +140,14 @@ async def candidates(pair: Pair) -> None:
         "in most rows": [[words[n % 5], words[(n + 1) % 5]] for n in range(10)],
     }
     for name, questions in mixes.items():
-        terms = [
-            {term: 1.0 for word in question for term in analyzer.stream(word)}
-            for question in questions
-        ]
         ours, floor = await alternating(
-            [lambda asked=asked: pair.ours.candidates(asked, limit=LIMIT) for asked in terms],
-            [lambda asked=asked: pair.floor.best(asked, LIMIT) for asked in questions],
+            questions,
+            lambda asked: pair.ours.candidates(
+                {term: 1.0 for word in asked for term in stream(word)}, limit=LIMIT
+            ),
+            lambda asked: pair.floor.best(asked, LIMIT),
         )
-        report(f"best 200, {name} words, p50", ours, floor, goal="at most 1")
+        report(f"best {LIMIT}, words: {name}, p50", ours, floor, goal="at most 1")
 
 
 async def walk(pair: Pair, count: int) -> None:
@@ -167,36 +166,36 @@ async def walk(pair: Pair, count: int) -> None:
 
 
 async def scan(path: Path, count: int) -> None:
-    """Run alone in a process of its own: what a scan adds to the peak of an idle one."""
+    """Alone in a process of its own: what a scan adds to the memory of an idle one."""
     async with SqliteDatabase(path) as database:
         store = await database.family(SPEC)
-        await store.get(["none"])
-        idle, seen, after = peak(), 0, None
+        idle, most, seen, after = memory(), 0.0, 0, None
         while some := await store.scan(after=after):
-            seen, after = seen + len(some), some[-1].id
+            seen, after, most = seen + len(some), some[-1].id, max(most, memory())
     assert seen == count
-    print(f"{f'memory of a scan over {count:,}':44} {peak() - idle:9.1f} MiB (under 100)")
+    print(f"{f'memory of a scan over {count:,}':44} {most - idle:9.1f} MiB (under 100)")
 
 
-def peak() -> float:
-    """The most memory this process had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory() -> float:
+    """What this process has in memory, in MiB; Linux only."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 async def at_size(folder: Path, count: int) -> None:
     """Everything that is measured at one size."""
     print(f"\n{count:,} entries")
-    folder.mkdir()
     floor = Floor(folder / "floor")
     async with SqliteDatabase(folder / "ours") as database:
         pair = Pair(await database.family(SPEC), floor, Corpus())
-        await fill(folder, pair, count)
+        raw = await fill(pair, count)
         await reads(pair, count)
         await claims(pair)
         if count > BATCH:
             await candidates(pair)
         await walk(pair, count)
     floor.close()
+    sizes(folder, raw)
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.documents", "--scan", str(folder / "ours"), str(count)
     )
@@ -215,10 +214,10 @@ async def main() -> None:
         return
     print(f"{'':44} {'ours':>12} {'floor':>12}   ratio")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        await insert(folder, 1_000 if given.quick else BATCH)
-        for count in (1_000, 10_000) if given.quick else (1_000, 10_000, 100_000):
-            await at_size(folder / str(count), count)
+        await insert(Path(name), 1_000 if given.quick else BATCH)
+    for count in (1_000, 10_000) if given.quick else (1_000, 10_000, 100_000):
+        with tempfile.TemporaryDirectory() as name:
+            await at_size(Path(name), count)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
     │   ├── InvalidNameError         an agent's, a family's, a record's or a key's name
     │   └── SettingsError            a setting: which one, why
     ├── FamilyMismatchError          the family was made with another spec, analyzer or embedder
+    ├── EmbedderError                the embedder gave what isn't an embedding
     ├── UnavailableError             nobody answered in time; trying again may help
     │   └── PartialWriteError        a batch broke in the middle; knows what was acknowledged
     └── StorageError                 the store answered that it can't; trying again won't help
@@ -22,6 +23,14 @@ files maps all of its driver's errors into this tree.
 """
 
 from collections.abc import Sequence
+
+
+def shown(value: object) -> str:
+    """A value as errors show it: short, whatever it is."""
+    try:
+        return f"{value!r:.80}"
+    except Exception:  # any object may be given, and some can't be written down
+        return f"a {type(value).__name__} that can't be shown"
 
 
 class DualStoreError(Exception):
@@ -69,6 +78,13 @@ class SettingsError(InvalidInputError):
 
 class FamilyMismatchError(DualStoreError):
     """The family is recorded with another spec, analyzer or embedder than it is opened with."""
+
+
+class EmbedderError(DualStoreError):
+    """The embedder answered with what isn't an embedding, or refuses for good.
+
+    Trying the same text again won't help.
+    """
 
 
 class UnavailableError(DualStoreError):

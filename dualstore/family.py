@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from dualstore.errors import FamilyMismatchError, InvalidNameError
+from dualstore.errors import FamilyMismatchError, InvalidNameError, shown
 from dualstore.paths import values_at
 
 _AGENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -22,7 +22,7 @@ def family_name(agent: str, name: str) -> str:
 def _check_name(name: object, pattern: re.Pattern[str], what: str, allowed: str) -> None:
     if not isinstance(name, str) or len(name) > _NAME_LIMIT or not pattern.fullmatch(name):
         raise InvalidNameError(
-            f"{name!r:.120} can't be {what}: 1 to {_NAME_LIMIT} {allowed}, nothing else"
+            f"{shown(name)} can't be {what}: 1 to {_NAME_LIMIT} {allowed}, nothing else"
         )
 
 

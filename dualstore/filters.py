@@ -10,7 +10,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, Final, Protocol, assert_never
 
-from dualstore.errors import EntryError, FilterError
+from dualstore.errors import EntryError, FilterError, shown
 from dualstore.paths import exists_at, values_at
 from dualstore.values import INT64, check_text, to_ms
 
@@ -231,12 +231,12 @@ def _parse_item(key: object, value: object, nesting: int) -> Filter:
         case str() if not key.startswith("$"):
             return _parse_field(_check_field(key), value, nesting)
         case _:
-            raise FilterError(f"unknown operator {key!r:.80}; {_DIALECT}")
+            raise FilterError(f"unknown operator {shown(key)}; {_DIALECT}")
 
 
 def _parse_list(key: str, value: object, nesting: int) -> tuple[Filter, ...]:
     if not isinstance(value, list | tuple) or not value:
-        raise FilterError(f"{key} takes a list of at least one filter, not {value!r:.80}")
+        raise FilterError(f"{key} takes a list of at least one filter, not {shown(value)}")
     return tuple(_parse(part, nesting + 1) for part in value)
 
 
@@ -254,7 +254,7 @@ def _parse_operator(field: str, key: object, operand: object, nesting: int) -> F
     match key:
         case "$not":
             if not isinstance(operand, Mapping):
-                raise FilterError(f"{field}: $not takes operators, not {operand!r:.80}")
+                raise FilterError(f"{field}: $not takes operators, not {shown(operand)}")
             return Not(_parse_field(field, operand, nesting + 1))
         case "$ne":
             return Not(_leaf(field, Op.EQ, operand))
@@ -263,7 +263,7 @@ def _parse_operator(field: str, key: object, operand: object, nesting: int) -> F
         case str() if key in _OPERATORS:
             return _leaf(field, Op(key), operand)
         case _:
-            raise FilterError(f"{field}: unknown operator {key!r:.80}; {_DIALECT}")
+            raise FilterError(f"{field}: unknown operator {shown(key)}; {_DIALECT}")
 
 
 def _all(parts: Iterable[Filter]) -> Filter:
@@ -274,11 +274,11 @@ def _all(parts: Iterable[Filter]) -> Filter:
 def _check_field(key: str) -> str:
     if key in _FIELDS or key.startswith(METADATA):
         if "\0" in key:
-            raise FilterError(f"{key!r:.80}: a path can't hold a NUL character")
+            raise FilterError(f"{shown(key)}: a path can't hold a NUL character")
         return _encodable(key, "a field")
     raise FilterError(
-        f"unknown field {key!r:.80}; there are {', '.join(_FIELDS)} and metadata.* "
-        f"(did you mean {METADATA + key!r:.90}?)"
+        f"unknown field {shown(key)}; there are {', '.join(_FIELDS)} and metadata.* "
+        f"(did you mean {shown(METADATA + key)}?)"
     )
 
 
@@ -287,15 +287,15 @@ def _leaf(field: str, op: Op, operand: Any) -> Leaf:
     match op:
         case Op.IN:
             if not isinstance(operand, list | tuple):
-                raise FilterError(f"{where} takes a list of values, not {operand!r:.80}")
+                raise FilterError(f"{where} takes a list of values, not {shown(operand)}")
             return Leaf(field, op, tuple(_scalar(field, member, where) for member in operand))
         case Op.EXISTS:
             if not isinstance(operand, bool):
-                raise FilterError(f"{where} takes true or false, not {operand!r:.80}")
+                raise FilterError(f"{where} takes true or false, not {shown(operand)}")
             return Leaf(field, op, operand)
         case Op.CONTAINS:
             if not isinstance(operand, str) or field == "timestamp":
-                raise FilterError(f"{where} asks for a string in a string, not {operand!r:.80}")
+                raise FilterError(f"{where} asks for a string in a string, not {shown(operand)}")
             return Leaf(field, op, _encodable(operand, where))
         case Op.EQ:
             return Leaf(field, op, _scalar(field, operand, where))
@@ -321,7 +321,7 @@ def _scalar(field: str, value: object, where: str) -> Scalar:
         case _:
             raise FilterError(
                 f"{where} takes a string, a finite number of 64 bits, a bool or null, "
-                f"not {value!r:.80}"
+                f"not {shown(value)}"
             )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from dualstore.errors import EntryError, EntryTooLargeError
+from dualstore.errors import EntryError, EntryTooLargeError, shown
 
 MAX_DEPTH: Final = 64
 MAX_BYTES: Final = 12 * 1024 * 1024
@@ -60,7 +60,7 @@ def to_ms(value: object, field: str = "timestamp") -> int:
     """
     match value:
         case bool():
-            raise EntryError(field, f"must be a time, not {value}")
+            raise EntryError(field, f"must be a time, not {shown(value)}")
         case int():
             ms = value
         case float() if math.isfinite(value):
@@ -71,10 +71,12 @@ def to_ms(value: object, field: str = "timestamp") -> int:
             ms = _datetime_ms(_iso(value, field))
         case _:
             raise EntryError(
-                field, f"must be milliseconds, a datetime or an ISO date text, not {value!r:.80}"
+                field, f"must be milliseconds, a datetime or an ISO date text, not {shown(value)}"
             )
     if not YEAR_1 <= ms <= YEAR_9999:
-        raise EntryError(field, f"{ms} is outside the years 1 to 9999 (milliseconds since 1970)")
+        raise EntryError(
+            field, f"{shown(ms)} ms since 1970 are outside the years 1 to 9999"
+        )
     return ms
 
 
@@ -86,7 +88,7 @@ def _iso(value: str, field: str) -> datetime:
 
 
 def _datetime_ms(value: datetime) -> int:
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    aware = value.replace(tzinfo=UTC) if value.utcoffset() is None else value
     delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
@@ -124,7 +126,7 @@ def _members(value: Any, field: str) -> tuple[()] | list[Any]:
 
 def _check_integer(value: int, field: str) -> tuple[()]:
     if value not in INT64:
-        raise EntryError(field, f"holds an integer beyond 64 bits: {value:.3e}")
+        raise EntryError(field, f"holds an integer beyond 64 bits: {shown(value)}")
     return ()
 
 
@@ -137,9 +139,9 @@ def _check_float(value: float, field: str) -> tuple[()]:
 def _check_keys(value: dict[Any, Any], field: str) -> list[Any]:
     for key in value:
         if type(key) is not str:
-            raise EntryError(field, f"holds the key {key!r:.80}, which isn't a string")
+            raise EntryError(field, f"holds the key {shown(key)}, which isn't a string")
         if "\0" in key:
-            raise EntryError(field, f"holds the key {key!r:.80} with a NUL character")
+            raise EntryError(field, f"holds the key {shown(key)} with a NUL character")
     return list(value.values())
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dualstore.documents.base import Order, Page
 from dualstore.entry import Entry
-from dualstore.errors import CursorError
+from dualstore.errors import CursorError, shown
 from dualstore.filters import Filter
 from dualstore.values import from_json, to_json
 
@@ -39,10 +39,10 @@ def from_cursor(cursor: str, sign: bytes) -> Position:
     try:
         raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error, AttributeError):
-        raise CursorError(f"{cursor!r:.80} is not a cursor") from None
+        raise CursorError(f"{shown(cursor)} is not a cursor") from None
     seal, payload = raw[:_SIGN_BYTES], raw[_SIGN_BYTES:]
     if seal != _seal(payload, sign):
-        raise CursorError(f"{cursor!r:.80} is damaged, or belongs to another query")
+        raise CursorError(f"{shown(cursor)} is damaged, or belongs to another query")
     return Position(*from_json(payload))
 
 

@@ -11,6 +11,7 @@ from dualstore.errors import (
     FamilyMismatchError,
     InvalidInputError,
     InvalidNameError,
+    shown,
 )
 from dualstore.family import FamilySpec
 from dualstore.metrics import DocumentsWritten
@@ -25,14 +26,14 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 def check_limit(limit: object) -> int:
     """`limit`, when it is a whole number of at least one; there is no upper cap."""
     if type(limit) is not int or limit < 1:
-        raise InvalidInputError(f"limit must be a whole number from 1 on, not {limit!r:.80}")
+        raise InvalidInputError(f"limit must be a whole number from 1 on, not {shown(limit)}")
     return min(limit, 2**31 - 1)
 
 
 def check_skip(skip: object) -> int:
     """`skip`, when it is a whole number of at least zero."""
     if type(skip) is not int or skip < 0:
-        raise InvalidInputError(f"skip must be a whole number from 0 on, not {skip!r:.80}")
+        raise InvalidInputError(f"skip must be a whole number from 0 on, not {shown(skip)}")
     return min(skip, 2**31 - 1)
 
 
@@ -44,7 +45,7 @@ def check_record(space: str, key: str, tokens: Sequence[str], value: Any) -> str
     size = size_of(text)
     if size > MAX_BYTES:
         raise EntryTooLargeError(
-            "value", f"record {key!r:.80} takes {size:,} bytes; {MAX_BYTES:,} are the most"
+            "value", f"record {shown(key)} takes {size:,} bytes; {MAX_BYTES:,} are the most"
         )
     return text
 
@@ -55,8 +56,15 @@ def check_record_name(what: str, name: str) -> None:
     if not 1 <= len(name) <= NAME_LIMIT or _CONTROL.search(name):
         raise InvalidNameError(
             f"a record's {what} has 1 to {NAME_LIMIT} characters, none of them a control "
-            f"character; {name!r:.80} can't be one"
+            f"character; {shown(name)} can't be one"
         )
+
+
+def check_question(**names: str | None) -> None:
+    """Names that are asked by; one that nobody can have is fine, unless it can't be encoded."""
+    for what, name in names.items():
+        if name is not None:
+            check_text(name, what)
 
 
 def written(family: str, puts: Sequence[Put]) -> DocumentsWritten:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dualstore.documents.base import DeleteOutcome, PutOutcome
 from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
@@ -102,10 +103,15 @@ def mark_after_put(draft: Draft, present: Present | None, *, refile: bool, now: 
 def must_refile(spec: FamilySpec, draft: Draft, entry: Entry) -> bool:
     """Whether the draft's vectors are filed under other fields than the entry's."""
     return (draft.timestamp, draft.origin) != (entry.timestamp, entry.origin) or any(
-        list(values_at(draft.metadata, path)) != list(values_at(entry.metadata, path))
+        _typed(draft.metadata, path) != _typed(entry.metadata, path)
         for path in (spec.thread_key, spec.author_key, *spec.filter_fields)
         if path is not None
     )
+
+
+def _typed(metadata: dict[str, Any], path: str) -> list[tuple[type, Any]]:
+    """True, 1 and 1.0 are equal in Python, but not the same to an index."""
+    return [(type(value), value) for value in values_at(metadata, path)]
 
 
 def next_revision(present: Present | None) -> int:

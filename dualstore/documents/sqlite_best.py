@@ -32,11 +32,13 @@ class Best:
         self._count = count
 
     def scored(self, weights: Mapping[str, int], limit: int) -> dict[int, float]:
-        """The scores of the best by score, time and id; not in order."""
+        """The scores of the best by score, time and id; not in order, and maybe a few more."""
         seqs, scores = self._sum_up(weights)
         if self._scope.narrow:
             inside = self._inside(seqs)
             seqs, scores = seqs[inside], scores[inside]
+        if self._scope == EVERYWHERE and len(seqs) <= 2 * limit:
+            return dict(zip(seqs.tolist(), scores.tolist(), strict=True))
         order = np.argsort(-scores, kind="stable")
         return self._cut(seqs[order], scores[order], limit)
 
@@ -85,7 +87,7 @@ class Best:
 
     def _newest(self, seqs: list[int], wanted: int) -> list[int]:
         """The newest of these that the filter asks for."""
-        if self._scope.condition == "1" and len(seqs) <= wanted:
+        if self._scope == EVERYWHERE and len(seqs) <= wanted:
             return seqs
         steps = wanted * self._count // max(1, len(seqs))
         walks = steps < STEP * len(seqs)
@@ -93,9 +95,10 @@ class Best:
 
     def _sorted(self, seqs: list[int], wanted: int) -> list[int]:
         scope = self._scope
+        table = "streams" if scope == EVERYWHERE else "entries"
         rows = self._connection.execute(
             "SELECT seq FROM (SELECT value AS seq FROM json_each(?))"
-            f" CROSS JOIN entries_{self._n} USING (seq) WHERE {scope.condition}"
+            f" CROSS JOIN {table}_{self._n} USING (seq) WHERE {scope.condition}"
             " ORDER BY timestamp DESC, id LIMIT ?",
             (seq_list(seqs), *scope.parameters, wanted),
         )

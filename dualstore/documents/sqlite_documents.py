@@ -24,13 +24,12 @@ from dualstore.documents.base import (
 )
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
 from dualstore.documents.doors import check_limit, check_skip, written
-from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, compile_filter
+from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, among, compile_filter
 from dualstore.documents.sqlite_lanes import Job, Lanes, reading, writing
 from dualstore.documents.sqlite_rows import (
     ENTRY,
     MARK,
     fetch_by_ids,
-    id_list,
     mark_columns,
     to_entry,
     to_mark,
@@ -140,12 +139,12 @@ class SqliteDocuments(DocumentStore):
     ) -> dict[str, Tally]:
         def job(connection: sqlite3.Connection) -> list[Any]:
             scope = self._scope(connection, where)
-            named = "" if threads is None else " AND thread IN (SELECT value FROM json_each(?))"
+            named, names = ("1", ()) if threads is None else among("thread", threads)
             return connection.execute(
                 f"SELECT thread, count(*), max(timestamp) FROM entries_{self._n}"
-                f" WHERE deleted = 0 AND thread IS NOT NULL AND {scope.condition}{named}"
+                f" WHERE deleted = 0 AND thread IS NOT NULL AND {scope.condition} AND {named}"
                 " GROUP BY thread",
-                (*scope.parameters, *([] if threads is None else [id_list(threads)])),
+                (*scope.parameters, *names),
             ).fetchall()
 
         rows = await self._read(job)
@@ -210,9 +209,9 @@ class SqliteDocuments(DocumentStore):
                 (IndexState.LEASED, token, now + lease, now, limit),
             )
             rows = connection.execute(
-                f"SELECT {ENTRY}, deleted, vector FROM entries_{self._n} LEFT JOIN"
-                f" streams_{self._n} USING (seq) WHERE claim_at = ? AND token = ?"
-                " ORDER BY due_since, seq",
+                f"SELECT {ENTRY}, deleted, (SELECT vector FROM streams_{self._n} AS s"
+                f" WHERE s.seq = e.seq) FROM entries_{self._n} AS e"
+                " WHERE claim_at = ? AND token = ? ORDER BY due_since, seq",
                 (now + lease, token),
             )
             return [self._to_work(row) for row in rows]

@@ -82,7 +82,7 @@ class _Compiler:
                 return False
 
     def _joined(self, parts: tuple[Filter, ...], word: str, nothing: str) -> str:
-        return f"({word.join(self.compile(part) for part in parts)})" if parts else nothing
+        return _balanced([self.compile(part) for part in parts], word) if parts else nothing
 
     def _leaf(self, leaf: Leaf) -> str:
         if leaf.path is None:
@@ -138,12 +138,8 @@ class _Compiler:
         return f"({found} OR NOT {there})"
 
     def _among_many(self, column: str, members: list[Any]) -> str:
-        """Not through JSON functions, which end a string at its first NUL."""
-        if len(members) == 1:
-            return self._with(f"({column} = ?)", members[0])
-        if len(members) > _MOST_PARAMETERS:
-            return self._with(f"dual_among(?, {column})", _listed(members))
-        return self._with(f"({column} IN ({', '.join('?' * len(members))}))", *members)
+        condition, parameters = among(column, members)
+        return self._with(condition, *parameters)
 
     def _among(self, condition: str, *parameters: Any) -> str:
         self.parameters.extend(parameters)
@@ -156,6 +152,23 @@ class _Compiler:
     def _with(self, condition: str, *parameters: Any) -> str:
         self.parameters.extend(parameters)
         return condition
+
+
+def among(column: str, members: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+    """Not through JSON functions, which end a string at its first NUL."""
+    if len(members) == 1:
+        return f"({column} = ?)", members
+    if len(members) > _MOST_PARAMETERS:
+        return f"dual_among(?, {column})", [_listed(list(members))]
+    return f"({column} IN ({', '.join('?' * len(members))}))", members
+
+
+def _balanced(conditions: list[str], word: str) -> str:
+    """SQLite allows a depth of 1,000, and a plain chain is as deep as it is long."""
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return f"({_balanced(conditions[:half], word)}{word}{_balanced(conditions[half:], word)})"
 
 
 def _listed(values: list[Any]) -> str:

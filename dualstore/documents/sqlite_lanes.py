@@ -81,33 +81,34 @@ class Lanes:
         connection: sqlite3.Connection | None = None
         call = first
         while call.job is not None:
-            connection = self._answer(call, connection)
-            call = self._next(mine)
+            connection, result, failure = self._answer(call.job, connection)
+            waiting = self._next(mine)
+            _deliver(call, result, failure)
+            call = waiting or mine.get()
         if connection is not None:
             connection.close()
         _deliver(call, None, None)
 
-    def _next(self, mine: "queue.SimpleQueue[_Call]") -> _Call:
+    def _next(self, mine: "queue.SimpleQueue[_Call]") -> _Call | None:
+        """What waits; if nothing does, this thread is idle from now on."""
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
             self._idle.append(mine)
-        return mine.get()
+            return None
 
     def _answer(
-        self, call: _Call, connection: sqlite3.Connection | None
-    ) -> sqlite3.Connection | None:
-        assert call.job is not None
+        self, job: Job[Any], connection: sqlite3.Connection | None
+    ) -> tuple[sqlite3.Connection | None, Any, BaseException | None]:
         try:
             connection = connection or self._connect()
-            _deliver(call, call.job(connection), None)
+            return connection, job(connection), None
         except (sqlite3.Error, OSError) as error:
             failure = mapped(error, self._path)
             failure.__cause__ = error
-            _deliver(call, None, failure)
+            return connection, None, failure
         except BaseException as error:
-            _deliver(call, None, error)
-        return connection
+            return connection, None, error  # it belongs to the one who waits
 
 
 def _deliver(call: _Call, result: Any, failure: BaseException | None) -> None:

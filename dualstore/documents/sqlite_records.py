@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from dualstore.documents.base import Record, Records
-from dualstore.documents.doors import check_limit, check_record
+from dualstore.documents.doors import check_limit, check_question, check_record
 from dualstore.documents.sqlite_lanes import Job, Lanes, writing
 from dualstore.values import from_json, to_json
 
@@ -72,6 +72,7 @@ class SqliteRecords(Records):
         return bool(await self._write(job))
 
     async def get(self, space: str, key: str) -> Record | None:
+        check_question(space=space, key=key)
         query = f"SELECT {_COLUMNS} FROM records WHERE space = ? AND key = ?"
         rows = await self._rows(query, (space, key))
         return rows[0] if rows else None
@@ -85,6 +86,7 @@ class SqliteRecords(Records):
         limit: int = 100,
         backwards: bool = False,
     ) -> list[Record]:
+        check_question(space=space, after=after, before=before)
         bounds = [("key > ?", after), ("key < ?", before)]
         asked = [(condition, bound) for condition, bound in bounds if bound is not None]
         conditions = "".join(f" AND {condition}" for condition, _ in asked)
@@ -95,6 +97,7 @@ class SqliteRecords(Records):
         return await self._rows(query, (space, *(bound for _, bound in asked), check_limit(limit)))
 
     async def find(self, space: str, tokens: Sequence[str]) -> dict[str, Record]:
+        check_question(space=space)
         query = (
             "SELECT token, records.space, key, value, version, tokens FROM record_tokens"
             " JOIN records ON number = record"

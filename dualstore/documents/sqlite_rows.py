@@ -7,7 +7,7 @@ from typing import Any, Final
 from dualstore.documents.rules import Present
 from dualstore.documents.sqlite_filters import ODD
 from dualstore.entry import Draft, Entry, SourceVersion
-from dualstore.errors import StorageCorruptError
+from dualstore.errors import StorageCorruptError, shown
 from dualstore.outbox import IndexMark, IndexState
 from dualstore.values import from_json, to_json
 
@@ -110,7 +110,7 @@ def to_entry(row: Row) -> Entry:
         metadata = from_json(row[18])
         body = None if row[20] is None else from_json(row[20])
     except ValueError as error:
-        raise StorageCorruptError(f"entry {row[0]!r:.80} can't be read back: {error}") from error
+        raise StorageCorruptError(f"entry {shown(row[0])} can't be read back: {error}") from error
     return Entry(
         row[0],
         row[19],

@@ -10,7 +10,7 @@ from dualstore.documents.sqlite_lanes import reading
 from dualstore.documents.sqlite_rows import id_list, seq_list
 from dualstore.documents.weights import weigh
 
-_CANDIDATE: Final = "id, thread, timestamp, author, coalesce(terms, ''), vector"
+_CANDIDATE: Final = "s.id, s.thread, s.timestamp, s.author, terms, vector"
 
 
 def live_count(connection: sqlite3.Connection, number: int) -> int:
@@ -51,7 +51,7 @@ def _fetch(
     connection: sqlite3.Connection, number: int, scores: Mapping[int, float]
 ) -> list[Candidate]:
     query = (
-        f"SELECT seq, {_CANDIDATE} FROM entries_{number} LEFT JOIN streams_{number} USING (seq)"
+        f"SELECT seq, {_CANDIDATE} FROM streams_{number} AS s"
         " WHERE seq IN (SELECT value FROM json_each(?))"
     )
     rows = connection.execute(query, (seq_list(scores),)).fetchall()
@@ -62,8 +62,8 @@ def _fetch(
 def by_id(connection: sqlite3.Connection, *, number: int, ids: Sequence[str]) -> list[Candidate]:
     """In no particular order."""
     query = (
-        f"SELECT {_CANDIDATE} FROM entries_{number} LEFT JOIN streams_{number} USING (seq)"
-        " WHERE deleted = 0 AND id IN (SELECT value FROM json_each(?))"
+        f"SELECT {_CANDIDATE} FROM entries_{number} AS e JOIN streams_{number} AS s USING (seq)"
+        " WHERE deleted = 0 AND e.id IN (SELECT value FROM json_each(?))"
     )
     return [_to_candidate(row) for row in connection.execute(query, (id_list(ids),))]
 
@@ -93,9 +93,9 @@ def _beside(
     if place[0] is None or place[0] == ODD or not place[-1]:
         return ()
     rows = connection.execute(
-        f"SELECT {_CANDIDATE} FROM entries_{number} LEFT JOIN streams_{number} USING (seq)"
-        f" WHERE deleted = 0 AND thread = ? AND (timestamp, id) {side} (?, ?)"
-        f" ORDER BY timestamp {direction}, id {direction} LIMIT ?",
+        f"SELECT {_CANDIDATE} FROM entries_{number} AS e JOIN streams_{number} AS s USING (seq)"
+        f" WHERE deleted = 0 AND e.thread = ? AND (e.timestamp, e.id) {side} (?, ?)"
+        f" ORDER BY e.timestamp {direction}, e.id {direction} LIMIT ?",
         place,
     )
     return tuple(map(_to_candidate, rows))

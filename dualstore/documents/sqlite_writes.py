@@ -119,13 +119,26 @@ class Writer:
         """Derive the words and the declared attributes of entries that have none yet."""
         pairs = list(numbered)
         stream = self._analyzer.stream
-        streams = [
-            (seq, " ".join(stream(draft.indexed_text)))
+        rows = [
+            (
+                seq,
+                draft.id,
+                thread_column(draft),
+                draft.timestamp,
+                draft.author,
+                " ".join(stream(draft.indexed_text)),
+            )
             for seq, draft in pairs
-            if draft.indexed_text
         ]
-        connection.executemany(f"INSERT INTO streams_{self._n} (seq, terms) VALUES (?, ?)", streams)
-        connection.executemany(f"INSERT INTO terms_{self._n} (rowid, terms) VALUES (?, ?)", streams)
+        connection.executemany(
+            f"INSERT INTO streams_{self._n} (seq, id, thread, timestamp, author, terms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        connection.executemany(
+            f"INSERT INTO terms_{self._n} (rowid, terms) VALUES (?, ?)",
+            [(row[0], row[5]) for row in rows],
+        )
         if self._spec.filter_fields:
             connection.executemany(
                 f"INSERT INTO attributes_{self._n} (attribute, seq) VALUES (?, ?)",
