@@ -1,6 +1,6 @@
 PYTHON ?= python3
-# Processes that run the tests. More than one disturbs those that measure time or kill processes.
-WORKERS ?= 0
+# Processes that run the tests; 0 runs them in one, in order.
+WORKERS ?= 2
 PYTEST_ARGS ?=
 
 VENV := .venv

@@ -11,6 +11,7 @@ from dualstore.errors import EntryError, EntryTooLargeError
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark
 from dualstore.paths import exists_at
+from dualstore.terms import has_words
 from dualstore.values import MAX_BYTES, check_text, size_of, to_json, to_ms
 
 LOCAL: Final = "local"
@@ -19,7 +20,6 @@ GENERIC_ROLES: Final = frozenset(
     "user assistant system tool human ai bot agent model function developer".split()
 )
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
-_WORD: Final = re.compile(r"[^\W_]")
 _HASH_BYTES: Final = 16
 
 
@@ -29,6 +29,17 @@ class SourceVersion:
 
     kind: Literal["sequence", "time"]
     value: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> "SourceVersion | None":
+        """What was written as text; None stays None."""
+        if text is None:
+            return None
+        kind, _, value = text.partition(":")
+        return cls("sequence" if kind == "sequence" else "time", int(value))
 
     def is_newer_than(self, other: "SourceVersion | None") -> bool:
         """False also when the two can't be compared."""
@@ -176,7 +187,7 @@ class Drafter:
         """Whether there is anything in it that a search could find."""
         if metadata.get("type") == "image" and not self.spec.images:
             return False
-        return _WORD.search(text) is not None
+        return has_words(text)
 
     def _indexed_text(self, author: str | None, text: str, metadata: dict[str, Any]) -> str:
         if not self.is_indexable(text, metadata):

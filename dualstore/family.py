@@ -11,6 +11,9 @@ _AGENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _FAMILY: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAME_LIMIT: Final = 100
 
+KEY_LIMIT: Final = 4096
+"""Characters of the longest thread's or author's name: they are copied into indexes."""
+
 
 def family_name(agent: str, name: str) -> str:
     """`{agent}_{name}`; an agent has no underscore, so no two families can meet."""
@@ -44,12 +47,22 @@ class FamilySpec:
     images: bool = False
     """The embedder takes images, so they aren't excluded from the index."""
 
+    def __post_init__(self) -> None:
+        agent, _, family = self.name.partition("_")
+        family_name(agent, family)
+        keys = (self.text_key, self.time_key)
+        if len({"id", "metadata", "body", *keys}) != len(keys) + 3:
+            raise InvalidNameError(
+                f"text_key {shown(self.text_key)} and time_key {shown(self.time_key)} must be two "
+                "different fields, none of them id, metadata or body"
+            )
+
     def thread_of(self, metadata: dict[str, Any]) -> str | None:
-        """The thread an entry belongs to: a single string at `thread_key`, else none."""
+        """The thread an entry belongs to: a single string at `thread_key`, not too long."""
         return _single_text(metadata, self.thread_key)
 
     def author_of(self, metadata: dict[str, Any]) -> str | None:
-        """Who speaks: a single string at `author_key`, else nobody."""
+        """Who speaks: a single string at `author_key`, not too long."""
         return _single_text(metadata, self.author_key)
 
     def to_record(self) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def _single_text(metadata: dict[str, Any], path: str | None) -> str | None:
     if path is None:
         return None
     value = metadata.get(path)
-    if type(value) is str and "." not in path:
-        return value
-    found = list(values_at(metadata, path))
-    return found[0] if len(found) == 1 and type(found[0]) is str else None
+    if type(value) is not str or "." in path:
+        found = list(values_at(metadata, path))
+        value = found[0] if len(found) == 1 else None
+    return value if type(value) is str and len(value) <= KEY_LIMIT else None

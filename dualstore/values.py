@@ -74,9 +74,7 @@ def to_ms(value: object, field: str = "timestamp") -> int:
                 field, f"must be milliseconds, a datetime or an ISO date text, not {shown(value)}"
             )
     if not YEAR_1 <= ms <= YEAR_9999:
-        raise EntryError(
-            field, f"{shown(ms)} ms since 1970 are outside the years 1 to 9999"
-        )
+        raise EntryError(field, f"{shown(ms)} ms since 1970 are outside the years 1 to 9999")
     return ms
 
 
@@ -96,17 +94,27 @@ def _datetime_ms(value: datetime) -> int:
 def _check(value: Any, field: str) -> None:
     """Walk level by level, so that no depth, no cycle and no fan-out can exhaust anything."""
     level: list[Any] = [value]
+    size = 0
     for _ in range(MAX_DEPTH):
+        size += sum(map(_own_size, level))
+        if size > MAX_BYTES:
+            raise EntryTooLargeError(field, f"takes more than {MAX_BYTES:,} bytes")
         inner = chain.from_iterable(_members(item, field) for item in level)
         level = list(islice(inner, MAX_BYTES))
         if not level:
             return
-        if len(level) == MAX_BYTES:
-            raise EntryTooLargeError(field, f"holds {MAX_BYTES:,} values or more")
     for item in level:
         if type(item) in _CONTAINERS:
             raise EntryError(field, f"is nested deeper than {MAX_DEPTH}, or contains itself")
         _members(item, field)
+
+
+def _own_size(value: Any) -> int:
+    """What it takes at the least, without its members."""
+    kind = type(value)
+    if kind is str:
+        return len(value)
+    return 1 + sum(map(_own_size, value)) if kind is dict else 1
 
 
 def _members(value: Any, field: str) -> tuple[()] | list[Any]:

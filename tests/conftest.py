@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import settings
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 
@@ -17,6 +18,10 @@ from tests.support.wire import (
     find_wire_server,
     start_wire_server,
 )
+
+# A slow machine is no failure, and a run that others must be able to repeat is not random.
+settings.register_profile("tests", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("tests")
 
 NO_WIRE_SERVER = "no MongoDB wire server: "
 

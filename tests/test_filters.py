@@ -48,7 +48,9 @@ def test_no_filter_asks_for_everything() -> None:
     assert matches(EVERYTHING, Thing())
 
 
-@pytest.mark.parametrize("where", [{"id": "a"}, {"text": {"$contains": "TEXT"}}, {"timestamp": 1000}])
+@pytest.mark.parametrize(
+    "where", [{"id": "a"}, {"text": {"$contains": "TEXT"}}, {"timestamp": 1000}]
+)
 def test_the_plain_fields_can_be_asked(where: dict[str, Any]) -> None:
     assert _holds(where)
     assert not _holds({"$not": where})
@@ -220,10 +222,10 @@ def test_what_the_dialect_lacks_is_refused_naming_it(where: Any, message: str) -
 
 def test_the_deepest_filter_is_taken() -> None:
     assert _holds(deep_filter({"id": "a"})) is (MAX_NESTING % 2 == 0)
+    condition: dict[str, Any] = {"$eq": "a"}
+    for _ in range(MAX_NESTING + 1):
+        condition = {"$not": condition}
     with pytest.raises(FilterError, match="nested deeper"):
-        condition: dict[str, Any] = {"$eq": "a"}
-        for _ in range(MAX_NESTING + 1):
-            condition = {"$not": condition}
         parse({"id": condition})
 
 
@@ -265,5 +267,6 @@ def test_only_metadata_leaves_have_a_path() -> None:
 
 
 def test_values_of_different_kinds_are_told_apart() -> None:
-    kinds = [kind_of(value) for value in (None, True, 1, 1.0, "1", [], {})]
+    values: list[Any] = [None, True, 1, 1.0, "1", [], {}]
+    kinds = [kind_of(value) for value in values]
     assert kinds == ["null", "bool", "number", "number", "string", "other", "other"]

@@ -89,4 +89,4 @@ def test_secrets_are_not_in_what_is_printed() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().agent_name = "other"  # type: ignore[misc]
+        Settings().agent_name = "other"

@@ -14,7 +14,7 @@ from dualstore.errors import (
     shown,
 )
 from dualstore.family import FamilySpec
-from dualstore.metrics import DocumentsWritten
+from dualstore.metrics import DocumentsWritten, WorkSettled
 from dualstore.values import MAX_BYTES, check_text, size_of, to_json
 
 FAMILIES: Final = "dualstore.families"
@@ -67,10 +67,15 @@ def check_question(**names: str | None) -> None:
             check_text(name, what)
 
 
-def written(family: str, puts: Sequence[Put]) -> DocumentsWritten:
+def was_written(family: str, puts: Sequence[Put]) -> DocumentsWritten:
     """What to tell the metrics of a batch."""
     counts = Counter(put.outcome.value for put in puts)
     return DocumentsWritten(family, **counts)
+
+
+def was_settled(family: str, kept: Sequence[bool]) -> WorkSettled:
+    """What to tell the metrics of settlements."""
+    return WorkSettled(family, settled=sum(kept), lost=len(kept) - sum(kept))
 
 
 async def record_family(records: Records, spec: FamilySpec) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
 
-from dualstore.documents.base import DeleteOutcome, PutOutcome
-from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
+from dualstore.documents.base import DeleteOutcome, Put, PutOutcome
+from dualstore.entry import LOCAL, Draft, SourceVersion
 from dualstore.family import FamilySpec
-from dualstore.outbox import IndexMark, fresh, renewed
+from dualstore.outbox import IndexMark, renewed
 from dualstore.paths import values_at
+
+_REFUSED: Final = (PutOutcome.OUTDATED, PutOutcome.DELETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,17 @@ class Present:
     created_at: int
     updated_at: int
     mark: IndexMark
+
+
+class Filed(Protocol):
+    """What vectors are filed under; an `Entry` has it, and so has a `Draft`."""
+
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def metadata(self) -> dict[str, Any]: ...
 
 
 def rounds(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
@@ -87,23 +100,27 @@ def takes_version(draft: Draft, present: Present) -> bool:
     return mine is not None and mine.is_newer_than(present.source_version)
 
 
-def mark_after_put(draft: Draft, present: Present | None, *, refile: bool, now: int) -> IndexMark:
-    """The mark to write with a draft that is created or updated.
+def mark_after_put(draft: Draft, present: Present, *, refile: bool, now: int) -> IndexMark:
+    """The mark to write with a draft that takes the place of what is there.
 
     `refile`: a field that its vectors are filed under has changed.
     """
-    indexable = bool(draft.indexed_text)
-    if present is None:
-        return fresh(indexable=indexable, now=now)
     if refile or present.deleted or draft.text_hash != present.text_hash:
-        return renewed(present.mark, indexable=indexable, now=now)
+        return renewed(present.mark, indexable=bool(draft.indexed_text), now=now)
     return present.mark
 
 
-def must_refile(spec: FamilySpec, draft: Draft, entry: Entry) -> bool:
-    """Whether the draft's vectors are filed under other fields than the entry's."""
-    return (draft.timestamp, draft.origin) != (entry.timestamp, entry.origin) or any(
-        _typed(draft.metadata, path) != _typed(entry.metadata, path)
+def acknowledged_ids(puts: Sequence[Put], left: Sequence[Draft]) -> list[str]:
+    """The ids all of whose writes are known to be durable; `left` may have been written or not."""
+    refused = {put.id for put in puts if put.outcome in _REFUSED}
+    doubtful = refused.union(draft.id for draft in left)
+    return list(dict.fromkeys(put.id for put in puts if put.id not in doubtful))
+
+
+def must_refile(spec: FamilySpec, new: Filed, old: Filed) -> bool:
+    """Whether vectors of the new are filed under other fields than those of the old."""
+    return (new.timestamp, new.origin) != (old.timestamp, old.origin) or any(
+        _typed(new.metadata, path) != _typed(old.metadata, path)
         for path in (spec.thread_key, spec.author_key, *spec.filter_fields)
         if path is not None
     )

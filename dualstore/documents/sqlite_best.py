@@ -79,7 +79,7 @@ class Best:
             ties = max(start, int(np.searchsorted(-scores, -last, side="left")))
             end = int(np.searchsorted(-scores, -last, side="right"))
             above = dict(zip(seqs[start:ties].tolist(), scores[start:ties].tolist(), strict=True))
-            found |= {seq: above[seq] for seq in self._newest(list(above), limit)}
+            found |= {seq: above[seq] for seq in self._newest(list(above), len(above))}
             wanted = max(0, limit - len(found))
             found |= dict.fromkeys(self._newest(seqs[ties:end].tolist(), wanted), float(last))
             start, size = end, size * 4

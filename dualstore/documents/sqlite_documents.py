@@ -23,7 +23,8 @@ from dualstore.documents.base import (
     Work,
 )
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
-from dualstore.documents.doors import check_limit, check_skip, written
+from dualstore.documents.doors import check_limit, check_skip, was_settled, was_written
+from dualstore.documents.rules import acknowledged_ids
 from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, among, compile_filter
 from dualstore.documents.sqlite_lanes import Job, Lanes, reading, writing
 from dualstore.documents.sqlite_rows import (
@@ -39,7 +40,7 @@ from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.errors import DualStoreError, PartialWriteError
 from dualstore.family import FamilySpec
 from dualstore.filters import EVERYTHING, Filter
-from dualstore.metrics import Metrics, WorkClaimed, WorkSettled
+from dualstore.metrics import Metrics, WorkClaimed
 from dualstore.outbox import Indexed, IndexState, doubted, settled
 
 T = TypeVar("T")
@@ -74,10 +75,11 @@ class SqliteDocuments(DocumentStore):
                     partial(self._writes.put, drafts=some, now=now, expect=expect or {})
                 )
             except DualStoreError as error:
-                if not puts:
+                acknowledged = acknowledged_ids(puts, drafts[start:])
+                if not acknowledged:
                     raise
-                raise PartialWriteError(str(error), acknowledged=[p.id for p in puts]) from error
-        self._metrics.emit(written(self.spec.name, puts))
+                raise PartialWriteError(str(error), acknowledged=acknowledged) from error
+        self._metrics.emit(was_written(self.spec.name, puts))
         return puts
 
     async def get(self, ids: Sequence[str]) -> dict[str, Entry]:
@@ -237,9 +239,7 @@ class SqliteDocuments(DocumentStore):
             return [self._settle(connection, settlement) for settlement in settlements]
 
         kept = await self._write(job)
-        self._metrics.emit(
-            WorkSettled(self.spec.name, settled=sum(kept), lost=len(kept) - sum(kept))
-        )
+        self._metrics.emit(was_settled(self.spec.name, kept))
         return kept
 
     def _settle(self, connection: sqlite3.Connection, settlement: Settlement) -> bool:

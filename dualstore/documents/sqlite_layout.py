@@ -78,6 +78,16 @@ _LAYOUT_1: Final = (
 )
 
 
+_PRAGMAS: Final = (
+    # Sorting and temporary indexes never need a disk.
+    "temp_store = memory",
+    # 16 MiB of pages per connection: enough for the inner pages of 100,000 entries.
+    "cache_size = -16384",
+    # The log file goes back to 64 MiB after a large transaction.
+    "journal_size_limit = 67108864",
+)
+
+
 def _run_all(*statements: str) -> Callable[[sqlite3.Connection], None]:
     def run(connection: sqlite3.Connection) -> None:
         for statement in statements:
@@ -93,22 +103,20 @@ LAYOUT: Final = len(MIGRATIONS)
 
 
 def connect(path: Path, *, busy_timeout: float, synchronous: str) -> sqlite3.Connection:
-    """A connection for the thread that calls this."""
+    """A connection for the thread that calls this.
+
+    `synchronous`: a commit waits for the operating system (normal) or for the disk (full).
+    """
     connection = sqlite3.connect(
         path, timeout=busy_timeout, isolation_level=None, cached_statements=512
     )
-    register_functions(connection)
-    for pragma in (
-        # A commit waits for the operating system (normal) or for the disk (full).
-        f"synchronous = {synchronous}",
-        # Sorting and temporary indexes never need a disk.
-        "temp_store = memory",
-        # 16 MiB of pages per connection: enough for the inner pages of 100,000 entries.
-        "cache_size = -16384",
-        # The log file goes back to 64 MiB after a large transaction.
-        "journal_size_limit = 67108864",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        register_functions(connection)
+        for pragma in (f"synchronous = {synchronous}", *_PRAGMAS):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

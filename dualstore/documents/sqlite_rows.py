@@ -76,15 +76,7 @@ def thread_column(draft: Draft) -> str | bytes | None:
 
 def version_column(version: SourceVersion | None) -> str | None:
     """A source version as text."""
-    return None if version is None else f"{version.kind}:{version.value}"
-
-
-def to_version(column: str | None) -> SourceVersion | None:
-    """The opposite of `version_column`."""
-    if column is None:
-        return None
-    kind, _, value = column.partition(":")
-    return SourceVersion("sequence" if kind == "sequence" else "time", int(value))
+    return None if version is None else str(version)
 
 
 def to_mark(columns: Row) -> IndexMark:
@@ -124,7 +116,7 @@ def to_entry(row: Row) -> Entry:
         row[7],
         row[8],
         row[2],
-        to_version(row[3]),
+        SourceVersion.parse(row[3]),
     )
 
 
@@ -135,7 +127,7 @@ def to_present(row: Row) -> Present:
         revision=row[6],
         content_hash=row[7].hex(),
         text_hash=row[8].hex(),
-        source_version=to_version(row[5]),
+        source_version=SourceVersion.parse(row[5]),
         created_at=row[9],
         updated_at=row[10],
         mark=to_mark(row[11:20]),

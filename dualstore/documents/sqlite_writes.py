@@ -188,7 +188,8 @@ class Writer:
         self, connection: sqlite3.Connection, draft: Draft, row: Any, present: Present, now: int
     ) -> None:
         seq, old = row[0], to_entry(row[2:])
-        mark = mark_after_put(draft, present, refile=must_refile(self._spec, draft, old), now=now)
+        refile = not present.deleted and must_refile(self._spec, draft, old)
+        mark = mark_after_put(draft, present, refile=refile, now=now)
         same_words = not present.deleted and draft.text_hash == present.text_hash
         vector = self._vector(connection, seq) if same_words else None
         self._unindex(connection, seq, old.metadata)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dualstore.documents import sqlite_layout
+from dualstore.documents.base import Settlement
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.documents.sqlite_errors import mapped
 from dualstore.documents.sqlite_lanes import Lanes, writing
@@ -24,6 +25,8 @@ from dualstore.errors import (
 )
 from dualstore.family import FamilySpec
 from dualstore.filters import parse
+from dualstore.metrics import Counters, Metrics
+from dualstore.outbox import Released
 from dualstore.terms import Analyzer
 
 SPEC = FamilySpec("default_sqlite", filter_fields=("role",))
@@ -307,3 +310,21 @@ def test_the_tokenizer_gives_back_exactly_the_terms() -> None:
     found = {term for (term,) in connection.execute("SELECT term FROM v")}
     connection.close()
     assert found == set(terms)
+
+
+async def test_the_metrics_are_told_what_became_of_writes_and_work(tmp_path: Path) -> None:
+    counters = Counters()
+    async with SqliteDatabase(tmp_path / "a.db", metrics=Metrics(counters)) as database:
+        store, drafter = await database.family(SPEC), Drafter(SPEC)
+        for text in ("one", "one", "two"):
+            await store.put(drafter.draft_many([{"id": "a", "text": text}], now=1), now=1)
+        [work] = await store.claim(5, now=2, lease=10)
+        await store.settle([Settlement(work, Released(at=3)), Settlement(work, Released(at=3))])
+    assert counters.snapshot() == {
+        (SPEC.name, "DocumentsWritten", "created"): 1,
+        (SPEC.name, "DocumentsWritten", "unchanged"): 1,
+        (SPEC.name, "DocumentsWritten", "updated"): 1,
+        (SPEC.name, "WorkClaimed", "claimed"): 1,
+        (SPEC.name, "WorkSettled", "settled"): 1,
+        (SPEC.name, "WorkSettled", "lost"): 1,
+    }

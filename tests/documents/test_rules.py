@@ -1,0 +1,270 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dualstore.documents.base import DeleteOutcome, PutOutcome
+from dualstore.documents.rules import (
+    Present,
+    decide,
+    decide_delete,
+    mark_after_put,
+    must_refile,
+    next_revision,
+    next_update,
+    takes_version,
+)
+from dualstore.entry import LOCAL, Draft, Drafter, Entry, SourceVersion
+from dualstore.family import FamilySpec
+from dualstore.outbox import Indexed, IndexMark, IndexState, fresh, leased, settled
+
+SPEC = FamilySpec("a_b", filter_fields=("role", "info.kind"))
+CREATED, UPDATED, UNCHANGED, OUTDATED, DELETED = PutOutcome
+
+
+def _version(value: int | None, kind: Any = "time") -> SourceVersion | None:
+    return None if value is None else SourceVersion(kind, value)
+
+
+def _draft(
+    text: str = "new", *, origin: str = LOCAL, version: SourceVersion | None = None, **metadata: Any
+) -> Draft:
+    return Drafter(SPEC).compose(
+        id="a", text=text, timestamp=5, metadata=metadata, origin=origin, source_version=version
+    )
+
+
+INDEXED = settled(leased(fresh(indexable=True, now=1), token="t", until=9), Indexed("h", 1))
+
+
+def _present(
+    text: str = "old",
+    *,
+    deleted: bool = False,
+    version: SourceVersion | None = None,
+    mark: IndexMark = INDEXED,
+) -> Present:
+    draft = _draft(text)
+    return Present(deleted, 3, draft.content_hash, draft.text_hash, version, 10, 20, mark)
+
+
+@pytest.mark.parametrize(("expected", "outcome"), [(None, CREATED), (0, CREATED), (2, OUTDATED)])
+@pytest.mark.parametrize("origin", [LOCAL, "opencode"])
+def test_where_nothing_was(origin: str, expected: int | None, outcome: PutOutcome) -> None:
+    assert decide(_draft(origin=origin), None, expected) is outcome
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected", "outcome"),
+    [
+        (LOCAL, None, CREATED),
+        (LOCAL, 0, CREATED),
+        (LOCAL, 3, OUTDATED),
+        ("opencode", None, DELETED),
+        ("opencode", 0, DELETED),
+        ("opencode", 3, DELETED),
+    ],
+)
+def test_where_a_tombstone_is(origin: str, expected: int | None, outcome: PutOutcome) -> None:
+    newest = SourceVersion("time", 99)
+    assert (
+        decide(_draft(origin=origin, version=newest), _present(deleted=True), expected) is outcome
+    )
+
+
+# local or remote, its version, the version that is here, the revision expected (3 is here)
+REPLACING: list[tuple[str, int | None, int | None, int | None, PutOutcome]] = [
+    (LOCAL, None, None, None, UPDATED),
+    (LOCAL, None, 7, None, UPDATED),
+    (LOCAL, None, None, 3, UPDATED),
+    (LOCAL, None, None, 2, OUTDATED),
+    (LOCAL, None, None, 0, OUTDATED),
+    ("opencode", None, None, None, OUTDATED),
+    ("opencode", None, None, 3, UPDATED),
+    ("opencode", None, None, 2, OUTDATED),
+    ("opencode", None, 7, 3, UPDATED),
+    ("opencode", 7, None, None, OUTDATED),
+    ("opencode", 7, None, 3, UPDATED),
+    ("opencode", 7, 7, None, OUTDATED),
+    ("opencode", 7, 7, 3, UPDATED),
+    ("opencode", 8, 7, None, UPDATED),
+    ("opencode", 8, 7, 0, UPDATED),
+    ("opencode", 6, 7, None, OUTDATED),
+    ("opencode", 6, 7, 3, OUTDATED),
+]
+
+
+@pytest.mark.parametrize(("origin", "mine", "here", "expected", "outcome"), REPLACING)
+def test_where_another_content_is(
+    origin: str, mine: int | None, here: int | None, expected: int | None, outcome: PutOutcome
+) -> None:
+    draft = _draft(origin=origin, version=_version(mine))
+    assert decide(draft, _present(version=_version(here)), expected) is outcome
+
+
+def test_versions_of_different_kinds_say_nothing_about_each_other() -> None:
+    draft = _draft(origin="opencode", version=SourceVersion("sequence", 99))
+    present = _present(version=SourceVersion("time", 1))
+    assert decide(draft, present, None) is OUTDATED
+    assert decide(draft, present, 3) is UPDATED
+
+
+@pytest.mark.parametrize("origin", [LOCAL, "opencode"])
+@pytest.mark.parametrize("expected", [None, 0, 2, 3])
+def test_the_same_content_changes_nothing(origin: str, expected: int | None) -> None:
+    assert decide(_draft("old", origin=origin), _present(), expected) is UNCHANGED
+
+
+def test_the_same_content_of_an_older_version_is_outdated() -> None:
+    draft = _draft("old", origin="opencode", version=SourceVersion("time", 6))
+    assert decide(draft, _present(version=SourceVersion("time", 7)), None) is OUTDATED
+
+
+def test_a_newer_version_of_the_same_content_is_worth_recording() -> None:
+    newer = _draft("old", origin="opencode", version=SourceVersion("time", 8))
+    assert takes_version(newer, _present(version=SourceVersion("time", 7)))
+    assert not takes_version(newer, _present(version=SourceVersion("time", 8)))
+    assert not takes_version(newer, _present(version=SourceVersion("sequence", 7)))
+    assert not takes_version(_draft("old"), _present(version=SourceVersion("time", 7)))
+
+
+@pytest.mark.parametrize(
+    ("present", "version", "outcome"),
+    [
+        (None, None, DeleteOutcome.ABSENT),
+        (_present(deleted=True), SourceVersion("time", 9), DeleteOutcome.ABSENT),
+        (_present(), None, DeleteOutcome.DELETED),
+        (_present(version=SourceVersion("time", 7)), None, DeleteOutcome.DELETED),
+        (
+            _present(version=SourceVersion("time", 7)),
+            SourceVersion("time", 7),
+            DeleteOutcome.DELETED,
+        ),
+        (
+            _present(version=SourceVersion("time", 7)),
+            SourceVersion("time", 8),
+            DeleteOutcome.DELETED,
+        ),
+        (
+            _present(version=SourceVersion("time", 7)),
+            SourceVersion("time", 6),
+            DeleteOutcome.OUTDATED,
+        ),
+        (
+            _present(version=SourceVersion("sequence", 7)),
+            SourceVersion("time", 6),
+            DeleteOutcome.DELETED,
+        ),
+    ],
+)
+def test_deletions(
+    present: Present | None, version: SourceVersion | None, outcome: DeleteOutcome
+) -> None:
+    assert decide_delete(present, source_version=version) is outcome
+
+
+# The mark that is written with a draft
+
+
+def _mark(draft: Draft, present: Present, *, refile: bool = False) -> IndexMark:
+    return mark_after_put(draft, present, refile=refile, now=50)
+
+
+def test_a_change_that_the_vectors_do_not_show_leaves_the_mark_alone() -> None:
+    held = leased(fresh(indexable=True, now=1), token="t", until=9)
+    for mark in (INDEXED, held):
+        assert _mark(_draft("old", colour="red"), _present(mark=mark)) is mark
+
+
+@pytest.mark.parametrize(
+    ("draft", "present", "refile"),
+    [
+        (_draft("new"), _present(), False),
+        (_draft("old", author="Ann"), _present(), False),
+        (_draft("old"), _present(), True),
+        (_draft("old"), _present(deleted=True), False),
+    ],
+    ids=["text", "author", "refiled", "lifted"],
+)
+def test_a_change_that_the_vectors_show_makes_it_due(
+    draft: Draft, present: Present, refile: bool
+) -> None:
+    mark = _mark(draft, present, refile=refile)
+    assert (mark.state, mark.claim_at, mark.held) == (IndexState.DUE, 50, "h")
+
+
+def test_text_that_lost_its_words_has_its_vectors_removed() -> None:
+    assert _mark(_draft("..."), _present()).state is IndexState.DUE
+    never = _present(mark=fresh(indexable=True, now=1))
+    assert _mark(_draft("..."), never).state is IndexState.EXCLUDED
+
+
+def _entry(draft: Draft) -> Entry:
+    return Entry(
+        draft.id, draft.text, draft.timestamp, draft.metadata, None, 1, draft.content_hash,
+        draft.text_hash, INDEXED, 1, 1, draft.origin, None,
+    )  # fmt: skip
+
+
+BASE: dict[str, Any] = {
+    "session_id": "s",
+    "author": "Ann",
+    "role": "user",
+    "info": {"kind": "x"},
+    "other": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "refile"),
+    [
+        ({}, False),
+        ({"other": 2}, False),
+        ({"session_id": "t"}, True),
+        ({"session_id": None}, True),
+        ({"author": "Bob"}, True),
+        ({"role": "assistant"}, True),
+        ({"role": ["user"]}, False),
+        ({"info": {"kind": "y"}}, True),
+        ({"info": {"kind": "x", "more": 1}}, False),
+        ({"info": {}}, True),
+    ],
+)
+def test_vectors_are_filed_under_thread_author_and_filter_fields(
+    change: dict[str, Any], refile: bool
+) -> None:
+    assert (
+        must_refile(SPEC, _draft("t", **{**BASE, **change}), _entry(_draft("t", **BASE))) is refile
+    )
+
+
+def test_vectors_are_filed_under_time_and_origin() -> None:
+    draft = _draft("t", **BASE)
+    assert must_refile(SPEC, draft._replace(timestamp=6), _entry(draft))
+    assert must_refile(SPEC, draft._replace(origin="other"), _entry(draft))
+
+
+def test_equal_numbers_of_another_kind_are_filed_anew() -> None:
+    """True, 1 and 1.0 are equal in Python but aren't the same value to the index."""
+    entry = _entry(_draft("t", **{**BASE, "role": 1}))
+    assert must_refile(SPEC, _draft("t", **{**BASE, "role": True}), entry)
+
+
+def test_a_family_without_threads_files_nothing_under_them() -> None:
+    spec = replace(SPEC, thread_key=None, author_key=None)
+    changed = _draft("t", **{**BASE, "session_id": "t", "author": "Bob"})
+    assert not must_refile(spec, changed, _entry(_draft("t", **BASE)))
+
+
+# Numbers that never go back
+
+
+def test_revisions_go_on_through_a_deletion() -> None:
+    assert next_revision(None) == 1
+    assert next_revision(_present()) == next_revision(_present(deleted=True)) == 4
+
+
+def test_update_times_never_go_back() -> None:
+    assert next_update(None, 5) == 5
+    assert next_update(_present(), 5) == 20
+    assert next_update(_present(), 30) == 30
