@@ -1,0 +1,1 @@
+"""How text becomes vectors: the contract and its backends."""
