@@ -96,9 +96,6 @@ class Drafter:
         self.spec = spec
         self._new_id = new_id
         self._fields = frozenset({"id", spec.text_key, spec.time_key, "metadata", "body"})
-        self._text_seed = blake2b(
-            f"{spec.analyzer}\0{spec.embedder}\0".encode(), digest_size=_HASH_BYTES
-        )
 
     def draft_many(self, items: Iterable[Mapping[str, Any]], *, now: int) -> list[Draft]:
         """All of them, or an `EntryError` that says which item is wrong."""
@@ -161,7 +158,7 @@ class Drafter:
             content_hash=_content_hash(
                 text, timestamp if time_was_given else None, metadata_json, body_json
             ),
-            text_hash=self._text_hash(indexed_text),
+            text_hash=_hash(indexed_text),
             thread=thread,
             thread_is_odd=thread is None and _holds_something(metadata, spec.thread_key),
             author=author,
@@ -193,11 +190,6 @@ class Drafter:
         if not self.is_indexable(text, metadata):
             return ""
         return f"{author}: {text}" if author and author.lower() not in GENERIC_ROLES else text
-
-    def _text_hash(self, indexed_text: str) -> str:
-        digest = self._text_seed.copy()
-        digest.update(indexed_text.encode())
-        return digest.hexdigest()
 
 
 def check_id(value: object) -> str:
@@ -233,5 +225,8 @@ def _content_hash(
     text: str, timestamp: int | None, metadata_json: str, body_json: str | None
 ) -> str:
     """JSON holds no raw NUL, so only the text, which comes last, may."""
-    content = f"{timestamp}\0{metadata_json}\0{body_json}\0{text}"
-    return blake2b(content.encode(), digest_size=_HASH_BYTES).hexdigest()
+    return _hash(f"{timestamp}\0{metadata_json}\0{body_json}\0{text}")
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest()
