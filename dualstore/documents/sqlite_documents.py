@@ -1,7 +1,6 @@
 """One family's documents in an SQLite file."""
 
 import sqlite3
-import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -26,22 +25,19 @@ from dualstore.documents.cursors import Position, cut_page, from_cursor, query_s
 from dualstore.documents.doors import check_limit, check_skip, was_settled, was_written
 from dualstore.documents.rules import acknowledged_ids
 from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, among, compile_filter
-from dualstore.documents.sqlite_lanes import Job, Lanes, reading, writing
+from dualstore.documents.sqlite_lanes import Job, Lanes, writing
 from dualstore.documents.sqlite_rows import (
     ENTRY,
-    MARK,
     fetch_by_ids,
-    mark_columns,
     to_entry,
-    to_mark,
 )
+from dualstore.documents.sqlite_work import SqliteWork
 from dualstore.documents.sqlite_writes import Writer
 from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.errors import DualStoreError, PartialWriteError
 from dualstore.family import FamilySpec
 from dualstore.filters import EVERYTHING, Filter
 from dualstore.metrics import Metrics, WorkClaimed
-from dualstore.outbox import Indexed, IndexState, doubted, settled
 
 T = TypeVar("T")
 
@@ -63,6 +59,7 @@ class SqliteDocuments(DocumentStore):
         self._writer = writer
         self._readers = readers
         self._writes = Writer(spec, number)
+        self._work = SqliteWork(spec, number)
 
     async def put(
         self, drafts: Sequence[Draft], *, now: int, expect: Mapping[str, int] | None = None
@@ -200,116 +197,32 @@ class SqliteDocuments(DocumentStore):
         )
 
     async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
-        token = uuid.uuid4().hex
-        limit = check_limit(limit)
-
-        def job(connection: sqlite3.Connection) -> list[Work]:
-            connection.execute(
-                f"UPDATE entries_{self._n} SET state = ?, attempts = attempts + 1, token = ?,"
-                f" claim_at = ? WHERE seq IN (SELECT seq FROM entries_{self._n}"
-                " WHERE claim_at <= ? ORDER BY claim_at, due_since LIMIT ?)",
-                (IndexState.LEASED, token, now + lease, now, limit),
-            )
-            rows = connection.execute(
-                f"SELECT {ENTRY}, deleted, (SELECT vector FROM streams_{self._n} AS s"
-                f" WHERE s.seq = e.seq) FROM entries_{self._n} AS e"
-                " WHERE claim_at = ? AND token = ? ORDER BY due_since, seq",
-                (now + lease, token),
-            )
-            return [self._to_work(row) for row in rows]
-
-        works = await self._write(job)
+        works = await self._write(
+            partial(self._work.claim, limit=check_limit(limit), now=now, lease=lease)
+        )
         self._metrics.emit(WorkClaimed(self.spec.name, claimed=len(works)))
         return works
 
-    def _to_work(self, row: Any) -> Work:
-        *columns, deleted, vector = row
-        entry = to_entry(columns)
-        keeps = not deleted and self._writes.drafter.is_indexable(entry.text, entry.metadata)
-        return Work(
-            id=entry.id,
-            token=entry.index.token or "",
-            entry=entry if keeps else None,
-            mark=entry.index,
-            vector=vector or b"",
-        )
-
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        def job(connection: sqlite3.Connection) -> list[bool]:
-            return [self._settle(connection, settlement) for settlement in settlements]
-
-        kept = await self._write(job)
+        kept = await self._write(partial(self._work.settle, settlements=settlements))
         self._metrics.emit(was_settled(self.spec.name, kept))
         return kept
 
-    def _settle(self, connection: sqlite3.Connection, settlement: Settlement) -> bool:
-        work, outcome = settlement.work, settlement.outcome
-        mark = settled(work.mark, outcome)
-        row = connection.execute(
-            f"UPDATE entries_{self._n} SET ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " WHERE id = ? AND token = ? RETURNING seq",
-            (*mark_columns(mark), work.id, work.token),
-        ).fetchone()
-        if row and isinstance(outcome, Indexed) and outcome.vector:
-            connection.execute(
-                f"UPDATE streams_{self._n} SET vector = ? WHERE seq = ?", (outcome.vector, row[0])
-            )
-        return row is not None
-
     async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
-        def job(connection: sqlite3.Connection) -> list[str]:
-            query = (
-                f"SELECT seq, id, {MARK} FROM entries_{self._n}"
-                " WHERE id IN (SELECT value FROM json_each(?))"
-            )
-            found = fetch_by_ids(connection, query, ids).fetchall()
-            connection.executemany(
-                f"UPDATE entries_{self._n} SET ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " WHERE seq = ?",
-                [(*mark_columns(doubted(to_mark(row[2:]), now=now)), row[0]) for row in found],
-            )
-            return [row[1] for row in found]
-
-        return await self._write(job)
+        return await self._write(partial(self._work.mark_due, ids=ids, now=now))
 
     async def index_status(self) -> IndexStatus:
-        def job(connection: sqlite3.Connection) -> tuple[dict[int, Any], int]:
-            with reading(connection):
-                open_work = connection.execute(
-                    f"SELECT state, count(*), min(due_since) FROM entries_{self._n}"
-                    " WHERE claim_at IS NOT NULL GROUP BY state"
-                ).fetchall()
-                (failed,) = connection.execute(
-                    f"SELECT count(*) FROM entries_{self._n} WHERE state = 3"
-                ).fetchone()
-            return {state: (count, since) for state, count, since in open_work}, failed
-
-        work, failed = await self._read(job)
-        return IndexStatus(
-            due=work.get(IndexState.DUE, (0, None))[0],
-            leased=work.get(IndexState.LEASED, (0, None))[0],
-            failed=failed,
-            oldest_due=min((since for _, since in work.values()), default=None),
-        )
+        return await self._read(self._work.status)
 
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
-        query = (
-            f"SELECT id, deleted, revision, text_hash, {MARK} FROM entries_{self._n}"
-            " WHERE id > ? ORDER BY id LIMIT ?"
+        return await self._read(
+            partial(self._work.scan, after=after or "", limit=check_limit(limit))
         )
-        parameters = (after or "", check_limit(limit))
-        rows = await self._read(lambda connection: connection.execute(query, parameters).fetchall())
-        return [
-            Scanned(row[0], bool(row[1]), row[2], row[3].hex(), to_mark(row[4:])) for row in rows
-        ]
 
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:
-        query = (
-            f"DELETE FROM entries_{self._n} WHERE seq IN (SELECT seq FROM entries_{self._n}"
-            " WHERE deleted = 1 AND updated_at < ? AND state = ? ORDER BY updated_at LIMIT ?)"
+        return await self._write(
+            partial(self._work.purge, deleted_before=deleted_before, limit=check_limit(limit))
         )
-        parameters = (deleted_before, IndexState.EXCLUDED, check_limit(limit))
-        return await self._write(lambda connection: connection.execute(query, parameters).rowcount)
 
     def _scope(self, connection: sqlite3.Connection, where: Filter) -> Scope:
         if where == EVERYTHING:

@@ -29,7 +29,7 @@ from dualstore.documents.sqlite_rows import (
     to_present,
     version_column,
 )
-from dualstore.entry import LOCAL, Draft, Drafter, SourceVersion
+from dualstore.entry import LOCAL, Draft, SourceVersion
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, IndexState, fresh, renewed
 from dualstore.terms import Analyzer
@@ -42,7 +42,6 @@ class Writer:
         self._spec = spec
         self._n = number
         self._analyzer = Analyzer()
-        self.drafter = Drafter(spec)
 
     def put(
         self,
