@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dualstore.documents.sqlite_filters import register_functions
+from dualstore.documents.sqlite_lanes import reading, writing
 from dualstore.errors import StorageError, StorageLayoutError
 
 APPLICATION_ID: Final = 0x6475616C
@@ -126,13 +127,8 @@ def prepare(connection: sqlite3.Connection, path: Path, *, busy_timeout: float) 
         raise StorageError(f"SQLite 3.35 or newer is needed, not {sqlite3.sqlite_version}")
     _check_owner(connection, path)
     _switch_to_wal(connection, busy_timeout)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with writing(connection):
         _migrate(connection, path)
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def family_number(connection: sqlite3.Connection, name: str) -> int:
@@ -148,8 +144,10 @@ def family_number(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    # In one snapshot: between two, another process may make the file ours.
+    with reading(connection):
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
     if owner != APPLICATION_ID and (owner or tables):
         raise StorageLayoutError(f"{path} belongs to another program; name another file")
 
