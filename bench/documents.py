@@ -125,7 +125,7 @@ async def claims(pair: Pair) -> None:
         start = time.perf_counter()
         work = await pair.ours.claim(100, now=now, lease=1000)
         times.append(time.perf_counter() - start)
-        await pair.ours.settle([Settlement(each, Released(at=1)) for each in work])
+        await pair.ours.settle([Settlement(each, Released()) for each in work])
     print(f"{'claim of 100, p50':44} {statistics.median(times) * 1e3:9.3f} ms")
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Literal, NamedTuple
 
-from dualstore.errors import EntryError, EntryTooLargeError
-from dualstore.family import FamilySpec
+from dualstore.errors import EntryError, EntryTooLargeError, shown
+from dualstore.family import KEY_LIMIT, FamilySpec
 from dualstore.outbox import IndexMark
 from dualstore.paths import exists_at
 from dualstore.terms import has_words
-from dualstore.values import MAX_BYTES, check_text, size_of, to_json, to_ms
+from dualstore.values import MAX_BYTES, check_text, from_json, size_of, to_json, to_ms
 
 LOCAL: Final = "local"
 ID_LIMIT: Final = 512
@@ -29,6 +29,14 @@ class SourceVersion:
 
     kind: Literal["sequence", "time"]
     value: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("sequence", "time") or type(self.value) is not int:
+            raise EntryError(
+                "source_version",
+                f"is a sequence number or a time in whole numbers, not {shown(self.kind)} "
+                f"{shown(self.value)}",
+            )
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"
@@ -133,7 +141,7 @@ class Drafter:
         source_version: SourceVersion | None = None,
         time_was_given: bool = True,
     ) -> Draft:
-        """A draft of parts whose id is already known to be good, as built keys are.
+        """A draft of parts. The id may be longer than a caller's: built keys are.
 
         A time that wasn't given stays out of the content hash, so that the same write twice is
         the same content.
@@ -141,8 +149,12 @@ class Drafter:
         spec = self.spec
         if type(metadata) is not dict:
             raise EntryError("metadata", f"must be a dict, not {type(metadata).__name__}")
+        check_key(id, "id")
+        check_key(origin, "origin")
         check_text(text, spec.text_key)
+        timestamp = to_ms(timestamp, spec.time_key)
         metadata_json = to_json(metadata, "metadata")
+        metadata = from_json(metadata_json)  # the caller's may change
         body_json = None if body is None else to_json(body, "body")
         _check_size(text, metadata_json, body_json)
         thread = spec.thread_of(metadata)
@@ -173,7 +185,7 @@ class Drafter:
         if not item.keys() <= self._fields:
             unknown = next(key for key in item if key not in self._fields)
             raise EntryError(
-                f"{unknown!s:.80}",
+                shown(unknown),
                 f"is no field of an entry ({', '.join(sorted(self._fields))}); "
                 "what else belongs to it goes into metadata or body",
             )
@@ -186,6 +198,11 @@ class Drafter:
             return False
         return has_words(text)
 
+    def indexed_text(self, entry: Entry) -> str:
+        """What terms and vectors of an entry are made from; empty when it is excluded."""
+        author = self.spec.author_of(entry.metadata)
+        return self._indexed_text(author, entry.text, entry.metadata)
+
     def _indexed_text(self, author: str | None, text: str, metadata: dict[str, Any]) -> str:
         if not self.is_indexable(text, metadata):
             return ""
@@ -194,14 +211,22 @@ class Drafter:
 
 def check_id(value: object) -> str:
     """`value`, when a caller may use it as an id."""
-    text = check_text(value, "id")
-    if not 1 <= len(text) <= ID_LIMIT:
+    text = check_key(value, "id")
+    if len(text) > ID_LIMIT:
         raise EntryError("id", f"must have 1 to {ID_LIMIT} characters, not {len(text)}")
-    if text.isspace():
-        raise EntryError("id", "is blank")
+    return text
+
+
+def check_key(value: object, field: str) -> str:
+    """`value`, when it can be an id or a name: not blank, without control characters."""
+    text = check_text(value, field)
+    if not text or text.isspace():
+        raise EntryError(field, "is blank" if text else "is empty: at least 1 character is needed")
+    if len(text) > KEY_LIMIT:
+        raise EntryError(field, f"must have 1 to {KEY_LIMIT} characters, not {len(text)}")
     found = _CONTROL.search(text)
     if found:
-        raise EntryError("id", f"holds a control character at {found.start()}: {text[:80]!r}")
+        raise EntryError(field, f"holds a control character at {found.start()}: {shown(text)}")
     return text
 
 

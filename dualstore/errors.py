@@ -11,7 +11,7 @@
     ├── FamilyMismatchError          the family was made with another spec, analyzer or embedder
     ├── EmbedderError                the embedder gave what isn't an embedding
     ├── UnavailableError             nobody answered in time; trying again may help
-    │   └── PartialWriteError        a batch broke in the middle; knows what was acknowledged
+    ├── PartialWriteError            a batch broke in the middle; knows what was acknowledged
     └── StorageError                 the store answered that it can't; trying again won't help
         ├── StorageCorruptError
         ├── StorageFullError
@@ -91,10 +91,11 @@ class UnavailableError(DualStoreError):
     """Nobody answered in time. Nothing is known to be lost, and trying again may help."""
 
 
-class PartialWriteError(UnavailableError):
+class PartialWriteError(DualStoreError):
     """A batch broke in the middle: `acknowledged` are the ids that are durable all the same.
 
-    Of the others nothing is known; writing the whole batch again is safe.
+    Of the others nothing is known; writing the whole batch again is safe. What broke it is the
+    `__cause__`.
     """
 
     def __init__(self, message: str, *, acknowledged: Sequence[str]) -> None:

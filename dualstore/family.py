@@ -9,6 +9,7 @@ from dualstore.paths import values_at
 
 _AGENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _FAMILY: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_UNUSABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _NAME_LIMIT: Final = 100
 
 KEY_LIMIT: Final = 4096
@@ -48,9 +49,16 @@ class FamilySpec:
     """The embedder takes images, so they aren't excluded from the index."""
 
     def __post_init__(self) -> None:
-        agent, _, family = self.name.partition("_")
+        agent, _, family = str(self.name).partition("_")
         family_name(agent, family)
         keys = (self.text_key, self.time_key)
+        if not isinstance(self.filter_fields, tuple):
+            raise InvalidNameError(
+                f"filter_fields must be a tuple of paths, not {shown(self.filter_fields)}"
+            )
+        optional = [key for key in (self.thread_key, self.author_key) if key is not None]
+        for key in (*keys, *optional, *self.filter_fields):
+            _check_path(key)
         if len({"id", "metadata", "body", *keys}) != len(keys) + 3:
             raise InvalidNameError(
                 f"text_key {shown(self.text_key)} and time_key {shown(self.time_key)} must be two "
@@ -82,6 +90,11 @@ class FamilySpec:
                 f"family {self.name!r} was made otherwise: {'; '.join(differing)}. "
                 "Open it as it was made, or reindex it to the new way"
             )
+
+
+def _check_path(key: object) -> None:
+    if not isinstance(key, str) or not key or _UNUSABLE.search(key):
+        raise InvalidNameError(f"{shown(key)} can't be a field's name")
 
 
 def _single_text(metadata: dict[str, Any], path: str | None) -> str | None:

@@ -76,18 +76,18 @@ class Retry:
 class Released:
     """Nothing was tried: the lease is given back, and the claim doesn't count as an attempt."""
 
-    at: int
-
 
 Outcome = Indexed | Removed | Failed | Retry | Released
 
+AT_ONCE: Final = 0
+"""For `claim_at`: whatever the clocks of those say who write and those who index."""
 SETTLED: Final = (IndexState.INDEXED, IndexState.FAILED, IndexState.EXCLUDED)
 
 
 def fresh(*, indexable: bool, now: int) -> IndexMark:
     """The mark of an entry that was never here."""
     if indexable:
-        return IndexMark(IndexState.DUE, claim_at=now, due_since=now)
+        return IndexMark(IndexState.DUE, claim_at=AT_ONCE, due_since=now)
     return IndexMark(IndexState.EXCLUDED)
 
 
@@ -104,7 +104,7 @@ def renewed(mark: IndexMark, *, indexable: bool, now: int) -> IndexMark:
         chunks=mark.chunks,
         held=mark.held,
         residue=residue,
-        claim_at=now,
+        claim_at=AT_ONCE,
         due_since=now if mark.due_since is None else mark.due_since,
     )
 
@@ -142,7 +142,7 @@ def settled(mark: IndexMark, outcome: Outcome) -> IndexMark:
         case Retry():
             return _given_back(mark, IndexState.DUE, error=outcome.error, claim_at=outcome.at)
         case Released():
-            back = _given_back(mark, IndexState.DUE, error=mark.error, claim_at=outcome.at)
+            back = _given_back(mark, IndexState.DUE, error=mark.error, claim_at=AT_ONCE)
             return replace(back, attempts=mark.attempts - 1)
         case _:
             assert_never(outcome)

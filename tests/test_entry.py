@@ -53,14 +53,14 @@ def test_a_family_may_name_its_text_and_its_time_otherwise() -> None:
     drafter = Drafter(replace(SPEC, text_key="content", time_key="when"))
     draft = drafter.draft({"content": "hi", "when": "1970-01-01T00:00:01"}, now=NOW)
     assert (draft.text, draft.timestamp) == ("hi", 1000)
-    with pytest.raises(EntryError, match=r"^text: is no field of an entry \(body, content, id"):
+    with pytest.raises(EntryError, match=r"^'text': is no field of an entry \(body, content, id"):
         drafter.draft({"content": "hi", "text": "hi"}, now=NOW)
     with pytest.raises(EntryError, match=r"^when: 'soon' is not an ISO date"):
         drafter.draft({"content": "hi", "when": "soon"}, now=NOW)
 
 
 WRONG_ITEMS: list[tuple[str, Any, str]] = [
-    ("empty id", {"id": "", "text": "a"}, "id: must have 1 to 512 characters, not 0"),
+    ("empty id", {"id": "", "text": "a"}, "id: is empty"),
     ("blank id", {"id": " \u3000", "text": "a"}, "id: is blank"),
     ("long id", {"id": "x" * 513, "text": "a"}, "id: must have 1 to 512 characters, not 513"),
     ("newline in id", {"id": "a\nb", "text": "a"}, "id: holds a control character at 1"),
@@ -92,7 +92,7 @@ WRONG_ITEMS: list[tuple[str, Any, str]] = [
     ),
     ("too deep", {"text": "a", "metadata": nested(1, 65)}, "metadata: is nested deeper than 64"),
     ("surrogate in key", {"text": "a", "metadata": {"\ud800": 1}}, "metadata: holds a lone surrog"),
-    ("unknown field", {"text": "a", "role": "user"}, "role: is no field of an entry"),
+    ("unknown field", {"text": "a", "role": "user"}, "'role': is no field of an entry"),
     ("field is no text", {"text": "a", 5: "user"}, "5: is no field of an entry"),
     ("no mapping", ["text"], "entry: must be a mapping, not list"),
     ("nothing", None, "entry: must be a mapping, not NoneType"),
@@ -290,3 +290,35 @@ def test_source_versions_are_compared_only_with_their_own_kind(
 ) -> None:
     assert one.is_newer_than(other) == (one.kind == other.kind and one.value > other.value)
     assert not one.is_newer_than(None)
+
+
+# Parts that others put together
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": ""}, "id"),
+        ({"id": "a\0b"}, "id"),
+        ({"id": "x" * 5000}, "id"),
+        ({"timestamp": 2**70}, "timestamp"),
+        ({"timestamp": "soon"}, "timestamp"),
+        ({"origin": ""}, "origin"),
+        ({"origin": "a\nb"}, "origin"),
+    ],
+)
+def test_a_draft_of_parts_passes_the_same_checks(change: dict[str, Any], field: str) -> None:
+    parts: dict[str, Any] = {"id": "a", "text": "hi", "timestamp": 5, "metadata": {}, **change}
+    with pytest.raises(EntryError, match=f"^{field}: "):
+        Drafter(SPEC).compose(**parts)
+
+
+def test_built_keys_may_be_longer_than_ids() -> None:
+    key = "message:" + "x" * 1500
+    assert Drafter(SPEC).compose(id=key, text="hi", timestamp=5, metadata={}).id == key
+
+
+@pytest.mark.parametrize(("kind", "value"), [("time", 1.5), ("size", 1), ("time", True)])
+def test_a_source_version_is_a_whole_number_of_a_known_kind(kind: Any, value: Any) -> None:
+    with pytest.raises(EntryError, match=r"^source_version: "):
+        SourceVersion(kind, value)

@@ -1,6 +1,7 @@
 import json
 from dataclasses import fields, replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -78,3 +79,25 @@ def test_a_record_that_lacks_a_field_is_a_difference() -> None:
     del recorded["analyzer"]
     with pytest.raises(FamilyMismatchError, match="analyzer is None there and '1' here"):
         SPEC.check_recorded(recorded)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": None},
+        {"name": "nounderscore"},
+        {"text_key": 5},
+        {"text_key": ""},
+        {"text_key": None},
+        {"text_key": "body"},
+        {"text_key": "timestamp"},
+        {"time_key": "id"},
+        {"thread_key": ""},
+        {"author_key": "a\0b"},
+        {"filter_fields": "role"},
+        {"filter_fields": ("\ud800",)},
+    ],
+)
+def test_a_spec_that_can_not_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidNameError):
+        FamilySpec(**{"name": "a_b", **wrong})

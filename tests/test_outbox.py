@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualstore.outbox import (
+    AT_ONCE,
     SETTLED,
     Failed,
     Indexed,
@@ -30,7 +31,7 @@ _OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.just(Removed()),
     st.just(Failed("broken")),
     st.builds(Retry, st.just("later"), st.integers(0, 999)),
-    st.builds(Released, st.integers(0, 999)),
+    st.just(Released()),
 )
 
 
@@ -62,7 +63,7 @@ def test_the_stored_numbers_of_the_states_stay() -> None:
 
 
 def test_what_has_words_is_due_at_once_and_the_rest_is_excluded() -> None:
-    assert IndexMark(IndexState.DUE, claim_at=100, due_since=100) == NEW
+    assert IndexMark(IndexState.DUE, claim_at=AT_ONCE, due_since=100) == NEW
     assert fresh(indexable=False, now=100) == IndexMark(IndexState.EXCLUDED)
 
 
@@ -95,14 +96,14 @@ def test_a_retry_waits_until_its_time_and_is_due_since_before() -> None:
 
 
 def test_a_release_gives_the_attempt_back() -> None:
-    mark = settled(TAKEN, Released(at=150))
+    mark = settled(TAKEN, Released())
     assert (mark.state, mark.attempts, mark.error) == (IndexState.DUE, 0, None)
-    assert (mark.claim_at, mark.due_since) == (150, 100)
+    assert (mark.claim_at, mark.due_since) == (AT_ONCE, 100)
 
 
 def test_a_release_keeps_the_error_of_the_try_before() -> None:
     again = leased(settled(TAKEN, Retry("busy", at=150)), token="t2", until=300)
-    mark = settled(again, Released(at=200))
+    mark = settled(again, Released())
     assert (mark.attempts, mark.error) == (1, "busy")
 
 
@@ -111,7 +112,7 @@ def test_a_release_keeps_the_error_of_the_try_before() -> None:
     [
         (NEW, False),
         (DONE, False),
-        (settled(TAKEN, Released(at=1)), False),
+        (settled(TAKEN, Released()), False),
         (TAKEN, True),
         (settled(TAKEN, Retry("busy", at=1)), True),
         (settled(TAKEN, Failed("no")), True),
@@ -122,7 +123,7 @@ def test_a_newer_text_is_due_and_knows_whether_a_try_may_have_left_something(
     before: IndexMark, residue: bool
 ) -> None:
     mark = renewed(before, indexable=True, now=700)
-    assert (mark.state, mark.claim_at, mark.token) == (IndexState.DUE, 700, None)
+    assert (mark.state, mark.claim_at, mark.token) == (IndexState.DUE, AT_ONCE, None)
     assert (mark.attempts, mark.error, mark.residue) == (0, None, residue)
     assert (mark.held, mark.chunks) == (before.held, before.chunks)
 
@@ -142,7 +143,7 @@ def test_doubt_makes_anything_due_and_believes_nothing() -> None:
     for mark in (NEW, TAKEN, DONE, fresh(indexable=False, now=1)):
         found = doubted(mark, now=900)
         assert (found.state, found.residue, found.due_since) == (IndexState.DUE, True, 900)
-        assert found.claim_at == 900
+        assert found.claim_at == AT_ONCE
 
 
 @given(marks())

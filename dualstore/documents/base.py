@@ -45,7 +45,7 @@ class DeleteOutcome(StrEnum):
 
     DELETED = "deleted"
     ABSENT = "absent"  # nothing was here, or it was deleted before
-    OUTDATED = "outdated"  # refused: what is here is of a newer source version
+    OUTDATED = "outdated"  # refused: what is here is newer, or changed since it was looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,17 +246,21 @@ class DocumentStore(Protocol):
         now: int,
         origin: str = LOCAL,
         source_version: SourceVersion | None = None,
+        expect: Mapping[str, int] | None = None,
     ) -> dict[str, DeleteOutcome]:
         """Leave tombstones that keep id, times and versions and nothing of the content.
 
-        A remote's deletion leaves one also where nothing was, so that a late write finds it.
+        The guards are those of `put`. A remote's deletion leaves a tombstone also where nothing
+        was, so that a late write finds it.
         """
 
     @abstractmethod
     async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
         """Take due index work, longest due first, for `lease` milliseconds.
 
-        Nobody else gets it before the lease has run out. Empty when nothing is due.
+        Nobody else gets it before the lease has run out. What was put off comes behind the rest.
+        A document that can't be read back is settled as failed, with its reason, and not given.
+        Empty when nothing is due.
         """
 
     @abstractmethod

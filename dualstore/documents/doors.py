@@ -2,24 +2,28 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
 
-from dualstore.documents.base import Put, Records
+from dualstore.documents.base import Order, Put, Records
+from dualstore.entry import check_key
 from dualstore.errors import (
     EntryTooLargeError,
     FamilyMismatchError,
+    FilterError,
     InvalidInputError,
     InvalidNameError,
     shown,
 )
 from dualstore.family import FamilySpec
+from dualstore.filters import Filter
 from dualstore.metrics import DocumentsWritten, WorkSettled
 from dualstore.values import MAX_BYTES, check_text, size_of, to_json
 
 FAMILIES: Final = "dualstore.families"
 """The space of Records that says how each family was made."""
 NAME_LIMIT: Final = 4096
+MOST_FACTOR: Final = 1_000_000
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -35,6 +39,55 @@ def check_skip(skip: object) -> int:
     if type(skip) is not int or skip < 0:
         raise InvalidInputError(f"skip must be a whole number from 0 on, not {shown(skip)}")
     return min(skip, 2**31 - 1)
+
+
+def check_ids(ids: object) -> Sequence[str]:
+    """Ids that are asked by; one that nobody can have is fine."""
+    if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
+        raise InvalidInputError(f"ids must be a list of strings, not {shown(ids)}")
+    for each in ids:
+        check_text(each, "id")
+    return ids
+
+
+def check_new_ids(ids: object) -> Sequence[str]:
+    """Ids that a tombstone may be left under."""
+    checked = check_ids(ids)
+    for each in checked:
+        check_key(each, "id")
+    return checked
+
+
+def check_order(order: object) -> None:
+    """One of the two orders of pages."""
+    if order not in get_args(Order):
+        raise InvalidInputError(
+            f"order must be one of {', '.join(get_args(Order))}, not {shown(order)}"
+        )
+
+
+def check_filter(where: object) -> None:
+    """A parsed filter, not a mapping."""
+    if not isinstance(where, Filter):
+        raise FilterError(f"where must be a parsed filter (filters.parse), not {shown(where)}")
+
+
+def check_factors(factors: object) -> None:
+    """Terms with what each counts."""
+    if not isinstance(factors, Mapping):
+        raise InvalidInputError(f"terms must be a mapping of factors, not {shown(factors)}")
+    for term, factor in factors.items():
+        check_text(term, "term")
+        if not isinstance(factor, int | float) or not 0 <= factor <= MOST_FACTOR:
+            raise InvalidInputError(
+                f"the factor of {shown(term)} must be from 0 to {MOST_FACTOR}, not {shown(factor)}"
+            )
+
+
+def check_after(after: object) -> None:
+    """An id to go on behind; None for the beginning."""
+    if after is not None:
+        check_text(after, "after")
 
 
 def check_record(space: str, key: str, tokens: Sequence[str], value: Any) -> str:

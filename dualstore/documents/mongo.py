@@ -15,7 +15,7 @@ from dualstore.documents.doors import record_family
 from dualstore.documents.mongo_collection import Line, MongoCollection, resolved
 from dualstore.documents.mongo_documents import MongoDocuments
 from dualstore.documents.mongo_records import MongoRecords
-from dualstore.errors import SettingsError, StorageError, StorageLayoutError
+from dualstore.errors import SettingsError, StorageError, StorageLayoutError, shown
 from dualstore.family import FamilySpec
 from dualstore.metrics import Metrics
 
@@ -72,6 +72,8 @@ class MongoDatabase(Database):
         """With a client of its own; the database is the one in the path, or `dualstore`."""
         from motor.motor_asyncio import AsyncIOMotorClient
 
+        if not isinstance(url, str):
+            raise SettingsError(f"a MongoDB URL is needed, not {shown(url)}")
         options: dict[str, Any] = _timeouts(url, timeout)
         try:
             client: Any = AsyncIOMotorClient(url, **options)
@@ -179,4 +181,4 @@ def _refusal(url: str, error: Exception) -> str:
             "the MongoDB URL can't be used: check its hosts and options, and percent-escape "
             "what is special in user and password"
         )
-    return f"the MongoDB URL {url!r:.200} can't be used: {error}"
+    return f"the MongoDB URL {shown(url)} can't be used: {error}"

@@ -31,6 +31,12 @@ Write = InsertOne[Row] | ReplaceOne[Row] | UpdateOne | DeleteMany
 
 BATCH: Final = 1000
 """Documents that are asked for, or named, in one call."""
+SIZE: Final = "bytes"
+"""The field that says how large the content of a document is."""
+HEAVY: Final = frozenset({"text", "metadata", "body", "value"})
+"""The fields that make a document large."""
+PORTION: Final = 8 * 1024 * 1024
+"""Bytes of content that are asked for in one call, unless a single document has more."""
 ATTEMPTS: Final = 50
 """How often a write is tried whose document others change all the time."""
 _PAUSE: Final = 0.02
@@ -157,10 +163,11 @@ class MongoCollection:
         )
 
     async def find_ids(self, query: Query, ids: Sequence[str], fields: Fields) -> dict[str, Row]:
-        """The rows by id, however many ids there are."""
+        """The rows by id, however many ids there are and however large the rows."""
         found: dict[str, Row] = {}
         for some in batches(list(dict.fromkeys(ids))):
-            rows = await self.find({**query, "_id": {"$in": list(map(to_key, some))}}, fields)
+            keys = list(map(to_key, some))
+            rows = await self._rows({**query, "_id": {"$in": keys}}, keys, fields)
             found.update((to_name(row["_id"]), row) for row in rows)
         return found
 
@@ -184,11 +191,30 @@ class MongoCollection:
         size = min(enough or BATCH, BATCH)
         while True:
             there = {"$and": [query, order.beyond(after)]} if after else query
-            rows = await self.find(there, fields, sort=order.keys, limit=size, skip=skip)
-            found += [made for row in rows if (made := convert(row)) is not None]
-            if len(rows) < size or (enough is not None and len(found) >= enough):
-                return found[:enough]
-            after, skip, size = Position(rows[-1][order.field], rows[-1]["_id"]), 0, BATCH
+            places = await self.find(
+                there, {order.field: 1, SIZE: 1}, sort=order.keys, limit=size, skip=skip
+            )
+            for keys in _portions(places, fields):
+                rows = await self.find({"$and": [query, {"_id": {"$in": keys}}]}, fields)
+                by_key = {row["_id"]: row for row in rows}
+                made = [convert(by_key[key]) for key in keys if key in by_key]
+                found += [each for each in made if each is not None]
+                if enough is not None and len(found) >= enough:
+                    return found[:enough]
+            if len(places) < size:
+                return found
+            last = places[-1]
+            after, skip, size = Position(last[order.field], last["_id"]), 0, BATCH
+
+    async def _rows(self, query: Query, keys: Sequence[str], fields: Fields) -> list[Row]:
+        """One document fits into an answer; of several, their sizes are asked first."""
+        if len(keys) == 1 or not HEAVY.intersection(fields):
+            return await self.find(query, fields)
+        places = await self.find(query, {SIZE: 1})
+        rows: list[Row] = []
+        for some in _portions(places, fields):
+            rows += await self.find({**query, "_id": {"$in": some}}, fields)
+        return rows
 
     async def aggregate(self, pipeline: Sequence[Row]) -> list[Row]:
         """All that the pipeline gives."""
@@ -281,3 +307,17 @@ def _plain(row: Row) -> Row:
 def batches(items: Sequence[T]) -> list[Sequence[T]]:
     """In order, at most `BATCH` in each."""
     return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+
+
+def _portions(places: Sequence[Row], fields: Fields) -> list[list[str]]:
+    """The keys of these rows, in order, as many in each as may be asked for at once."""
+    portions: list[list[str]] = []
+    room = 0
+    for place in places:
+        size = place.get(SIZE, 0) if HEAVY.intersection(fields) else 0
+        if not portions or size > room:
+            portions.append([])
+            room = PORTION
+        portions[-1].append(place["_id"])
+        room -= size
+    return portions

@@ -19,7 +19,18 @@ from dualstore.documents.base import (
 )
 from dualstore.documents.base import Order as PageOrder
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
-from dualstore.documents.doors import check_limit, check_skip, was_settled, was_written
+from dualstore.documents.doors import (
+    check_after,
+    check_factors,
+    check_filter,
+    check_ids,
+    check_limit,
+    check_new_ids,
+    check_order,
+    check_skip,
+    was_settled,
+    was_written,
+)
 from dualstore.documents.mongo_collection import Index, MongoCollection, Order, Query, Row
 from dualstore.documents.mongo_filters import ODD, Compiled, compile_filter
 from dualstore.documents.mongo_keys import to_key
@@ -38,7 +49,7 @@ INDEXES: Final = (
     Index(("thread", "ts", "_id")),  # pages of a thread, neighbours, tallies
     Index(("terms",)),  # candidates
     Index(("attrs",)),  # every filter on metadata
-    Index(("claim_at",), {"sparse": True}),  # what can be claimed
+    Index(("claim_at", "due_since"), {"sparse": True}),  # what can be claimed
     Index(("token",), {"sparse": True}),  # what a claim took
     Index(("state", "due_since")),  # the index status
     # beside each filter: what it can't be asked about, in the order of pages
@@ -70,7 +81,7 @@ class MongoDocuments(DocumentStore):
         return puts
 
     async def get(self, ids: Sequence[str]) -> dict[str, Entry]:
-        rows = await self._rows.find_ids(LIVE, ids, ENTRY_FIELDS)
+        rows = await self._rows.find_ids(LIVE, check_ids(ids), ENTRY_FIELDS)
         return {each: to_entry(row) for each, row in rows.items()}
 
     async def page(
@@ -83,6 +94,8 @@ class MongoDocuments(DocumentStore):
         cursor: str | None = None,
         skip: int = 0,
     ) -> Page:
+        check_filter(where)
+        check_order(order)
         sign = query_sign(self.spec.name, where, order, newest=newest)
         position = None if cursor is None else from_cursor(cursor, sign)
         limit, skip = check_limit(limit), check_skip(skip)
@@ -107,6 +120,7 @@ class MongoDocuments(DocumentStore):
         return compiled.exact and not await self._rows.find({**LIVE, **ODD}, {"_id": 1}, limit=1)
 
     async def count(self, where: Filter = EVERYTHING) -> int:
+        check_filter(where)
         compiled = compile_filter(where, self.spec)
         certain, doubtful = compiled.certain, compiled.doubtful
         count = 0
@@ -127,9 +141,12 @@ class MongoDocuments(DocumentStore):
     async def tally(
         self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
     ) -> dict[str, Tally]:
+        check_filter(where)
         compiled = compile_filter(where, self.spec)
         # only entries have a thread; that it is a text is what the index can be asked
-        wanted: Query = {"thread": {"$gte": ""} if threads is None else {"$in": list(threads)}}
+        wanted: Query = {
+            "thread": {"$gte": ""} if threads is None else {"$in": list(check_ids(threads))}
+        }
         tallies: dict[str, Tally] = {}
         if compiled.certain is not None:
             tallies = await self._grouped({"$and": [wanted, compiled.certain]})
@@ -148,17 +165,19 @@ class MongoDocuments(DocumentStore):
     async def candidates(
         self, terms: Mapping[str, float], where: Filter = EVERYTHING, *, limit: int = 200
     ) -> Candidates:
+        check_filter(where)
+        check_factors(terms)
         limit = check_limit(limit)
         return await self._terms.candidates(terms, compile_filter(where, self.spec), limit=limit)
 
     async def candidates_by_id(self, ids: Sequence[str]) -> dict[str, Candidate]:
-        return await self._terms.by_id(ids)
+        return await self._terms.by_id(check_ids(ids))
 
     async def neighbours(
         self, ids: Sequence[str], *, before: int, after: int
     ) -> dict[str, Neighbours]:
         before, after = check_skip(before), check_skip(after)
-        return await self._terms.neighbours(ids, before=before, after=after)
+        return await self._terms.neighbours(check_ids(ids), before=before, after=after)
 
     async def delete(
         self,
@@ -167,8 +186,15 @@ class MongoDocuments(DocumentStore):
         now: int,
         origin: str = LOCAL,
         source_version: SourceVersion | None = None,
+        expect: Mapping[str, int] | None = None,
     ) -> dict[str, DeleteOutcome]:
-        return await self._writer.delete(ids, now=now, origin=origin, source_version=source_version)
+        return await self._writer.delete(
+            check_new_ids(ids),
+            now=now,
+            origin=origin,
+            source_version=source_version,
+            expect=expect or {},
+        )
 
     async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
         works = await self._work.claim(check_limit(limit), now=now, lease=lease)
@@ -181,12 +207,13 @@ class MongoDocuments(DocumentStore):
         return kept
 
     async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
-        return await self._work.mark_due(ids, now=now)
+        return await self._work.mark_due(check_ids(ids), now=now)
 
     async def index_status(self) -> IndexStatus:
         return await self._work.status()
 
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
+        check_after(after)
         return await self._work.scan(after, check_limit(limit))
 
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:

@@ -11,9 +11,9 @@ from typing import Any, Final
 from dualstore.attributes import attribute, is_exact, span, whole_span
 from dualstore.documents.mongo_collection import Query, Row
 from dualstore.documents.mongo_keys import to_key, to_name
+from dualstore.documents.mongo_rows import to_value
 from dualstore.family import FamilySpec
 from dualstore.filters import And, Filter, Leaf, Not, Op, Or, fold, kind_of, matches, normal
-from dualstore.values import from_json
 
 ODD: Final[Query] = {"odd": True}
 
@@ -82,7 +82,7 @@ class Facts:
         self.text: str = row.get("text", "")
         self.timestamp: int = row["ts"]
         self.origin: str = row["origin"]
-        self.metadata: dict[str, Any] = from_json(row["metadata"])
+        self.metadata: dict[str, Any] = to_value(row, "metadata", "{}")
 
 
 def _compile(tree: Filter, thread_key: str | None) -> _Part:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from dualstore.documents.base import Record, Records
-from dualstore.documents.doors import check_limit, check_record
+from dualstore.documents.doors import check_limit, check_question, check_record
 from dualstore.documents.mongo_collection import (
     BY_ID,
+    SIZE,
     Fields,
     Index,
     MongoCollection,
@@ -15,7 +16,7 @@ from dualstore.documents.mongo_collection import (
     batches,
 )
 from dualstore.documents.mongo_keys import to_key, to_name
-from dualstore.values import from_json
+from dualstore.values import from_json, size_of
 
 _FIELDS: Final[Fields] = dict.fromkeys("space key value version tokens".split(), 1)
 _SEPARATOR: Final = "\x1f"  # no name has it
@@ -38,8 +39,16 @@ class MongoRecords(Records):
     ) -> Record | None:
         text = check_record(space, key, tokens, value)
         record = Record(space, key, from_json(text), 1, tuple(dict.fromkeys(tokens)))
-        row = {"_id": _joined(space, key), "space": space, "key": key, "value": text, "version": 1}
-        return record if await self._rows.insert({**row, **_token_field(record)}) else None
+        row: Row = {
+            "_id": _joined(space, key),
+            "space": space,
+            "key": key,
+            "value": text,
+            "version": 1,
+            SIZE: size_of(text),
+            **_token_field(record),
+        }
+        return record if await self._rows.insert(row) else None
 
     async def replace(
         self, record: Record, value: Any, *, tokens: Sequence[str] | None = None
@@ -47,7 +56,14 @@ class MongoRecords(Records):
         wanted = record.tokens if tokens is None else tuple(dict.fromkeys(tokens))
         text = check_record(record.space, record.key, wanted, value)
         new = Record(record.space, record.key, from_json(text), record.version + 1, wanted)
-        change: Row = {"$set": {"value": text, "version": new.version, **_token_field(new)}}
+        change: Row = {
+            "$set": {
+                "value": text,
+                "version": new.version,
+                SIZE: size_of(text),
+                **_token_field(new),
+            }
+        }
         if not wanted:
             change["$unset"] = {"tokens": 1}
         return new if await self._rows.update(_guard(record), change) else None
@@ -56,6 +72,7 @@ class MongoRecords(Records):
         return await self._rows.delete_many(_guard(record)) > 0
 
     async def get(self, space: str, key: str) -> Record | None:
+        check_question(space=space, key=key)
         rows = await self._rows.find({"_id": _joined(space, key)}, _FIELDS)
         return _to_record(rows[0]) if rows else None
 
@@ -68,6 +85,7 @@ class MongoRecords(Records):
         limit: int = 100,
         backwards: bool = False,
     ) -> list[Record]:
+        check_question(space=space, after=after, before=before)
         low = _joined(space, after or "")
         high = to_key(space) + _BEHIND if before is None else _joined(space, before)
         return await self._rows.collect(
@@ -79,6 +97,7 @@ class MongoRecords(Records):
         )
 
     async def find(self, space: str, tokens: Sequence[str]) -> dict[str, Record]:
+        check_question(space=space)
         wanted = set(tokens)
         found: dict[str, Record] = {}
         for some in batches(list(wanted)):

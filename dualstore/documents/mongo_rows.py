@@ -4,6 +4,7 @@ One document is one entry or one tombstone. All that a driver could have its own
 keys, depth) is kept as JSON text; what filters and searches need is derived from it:
 
     _id, text, ts, metadata, body, origin, version, rev, chash, thash, created, updated
+    bytes        of text, metadata and body
     live         false for a tombstone, which has nothing of the content
     thread, author
     folded       the text as `$contains` sees it, where that is another one
@@ -15,18 +16,21 @@ keys, depth) is kept as JSON text; what filters and searches need is derived fro
 """
 
 import uuid
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from dualstore.attributes import attributes
 from dualstore.documents.base import Candidate
-from dualstore.documents.mongo_collection import Fields, Row
+from dualstore.documents.mongo_collection import SIZE, Fields, Row
 from dualstore.documents.mongo_keys import to_key, to_name
 from dualstore.documents.rules import Present, next_revision, next_update
 from dualstore.entry import Draft, Entry, SourceVersion
-from dualstore.errors import StorageCorruptError
+from dualstore.errors import StorageCorruptError, shown
 from dualstore.filters import fold
 from dualstore.outbox import IndexMark, IndexState
 from dualstore.values import from_json, size_of
+
+T = TypeVar("T")
 
 DERIVED_LIMIT: Final = 1024 * 1024
 """Bytes of the folded text, and of the attributes: with an entry of 12 MiB, its terms and its
@@ -83,6 +87,7 @@ def entry_row(
         "stream": " ".join(stream),
         "terms": sorted(set(stream)),
         "stamp": stamp,
+        SIZE: size_of(draft.text, draft.metadata_json, draft.body_json or ""),
         **_some(body=draft.body_json, version=_version(draft.source_version), vector=vector),
         **_some(author=draft.author, **_filterable(draft)),
         **mark_row(mark),
@@ -154,19 +159,12 @@ def to_mark(row: Row) -> IndexMark:
 
 def to_entry(row: Row) -> Entry:
     """Of `ENTRY_FIELDS`; a row without text, metadata or body has empty ones."""
-    try:
-        metadata = from_json(row.get("metadata", "{}"))
-        body = from_json(row.get("body", "null"))
-    except ValueError as error:
-        raise StorageCorruptError(
-            f"entry {to_name(row['_id'])!r:.80} can't be read back: {error}"
-        ) from error
     return Entry(
         id=to_name(row["_id"]),
         text=row.get("text", ""),
         timestamp=row["ts"],
-        metadata=metadata,
-        body=body,
+        metadata=to_value(row, "metadata", "{}"),
+        body=to_value(row, "body", "null"),
         revision=row["rev"],
         content_hash=row["chash"],
         text_hash=row["thash"],
@@ -174,18 +172,32 @@ def to_entry(row: Row) -> Entry:
         created_at=row["created"],
         updated_at=row["updated"],
         origin=row["origin"],
-        source_version=SourceVersion.parse(row.get("version")),
+        source_version=_read(row, "version", SourceVersion.parse),
     )
+
+
+def to_value(row: Row, field: str, absent: str) -> Any:
+    """The JSON value of a field; raises `StorageCorruptError` that names the document."""
+    return _read(row, field, lambda text: from_json(absent if text is None else text))
+
+
+def _read(row: Row, field: str, convert: Callable[[Any], T]) -> T:
+    try:
+        return convert(row.get(field))
+    except (ValueError, TypeError) as error:
+        name = shown(to_name(row["_id"]))
+        raise StorageCorruptError(f"entry {name} can't be read back: {field}: {error}") from error
 
 
 def to_present(row: Row) -> Present:
     """Of `PRESENT_FIELDS`."""
     return Present(
         deleted=not row["live"],
+        origin=row["origin"],
         revision=row["rev"],
         content_hash=row["chash"],
         text_hash=row["thash"],
-        source_version=SourceVersion.parse(row.get("version")),
+        source_version=_read(row, "version", SourceVersion.parse),
         created_at=row["created"],
         updated_at=row["updated"],
         mark=to_mark(row),

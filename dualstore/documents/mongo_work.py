@@ -33,11 +33,13 @@ from dualstore.documents.mongo_rows import (
     to_mark,
 )
 from dualstore.entry import Drafter
+from dualstore.errors import StorageCorruptError
 from dualstore.family import FamilySpec
-from dualstore.outbox import Indexed, IndexMark, IndexState, doubted, leased, settled
+from dualstore.outbox import Failed, Indexed, IndexMark, IndexState, doubted, leased, settled
 
 _WORK_FIELDS: Final[Fields] = {**ENTRY_FIELDS, "live": 1, "vector": 1}
 _SCAN_FIELDS: Final[Fields] = {**MARK_FIELDS, "live": 1, "rev": 1, "thash": 1}
+_LONGEST_DUE: Final = [("claim_at", 1), ("due_since", 1), ("_id", 1)]
 _OPEN: Final = [IndexState.DUE, IndexState.LEASED, IndexState.FAILED]
 
 
@@ -51,8 +53,9 @@ class MongoWork:
     async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
         token = uuid.uuid4().hex
         await self._lease(limit, token, now=now, until=now + lease)
-        found = await self._rows.collect({"token": token}, _WORK_FIELDS, self._to_work)
-        return sorted(found, key=lambda work: (work.mark.due_since or 0, work.id))
+        rows = await self._rows.collect({"token": token}, _WORK_FIELDS, lambda row: row)
+        works = [work for row in rows if (work := await self._to_work(row))]
+        return sorted(works, key=lambda work: (work.mark.due_since or 0, work.id))
 
     async def _lease(self, limit: int, token: str, *, now: int, until: int) -> None:
         """Others may be quicker: then look again for what is left."""
@@ -60,7 +63,7 @@ class MongoWork:
         fruitless = 0
         while limit > 0 and fruitless < ATTEMPTS:
             asked = min(limit, BATCH)
-            found = await self._rows.find(due, {"_id": 1}, sort=[("claim_at", 1)], limit=asked)
+            found = await self._rows.find(due, {"_id": 1}, sort=_LONGEST_DUE, limit=asked)
             if not found:
                 return
             ids = [row["_id"] for row in found]
@@ -74,8 +77,15 @@ class MongoWork:
                 fruitless += 1
                 await pause()
 
-    def _to_work(self, row: Row) -> Work:
-        entry = to_entry(row)
+    async def _to_work(self, row: Row) -> Work | None:
+        """A document that can't be read back fails by itself, not its batch."""
+        try:
+            entry = to_entry(row)
+        except StorageCorruptError as error:
+            failed = settled(to_mark(row), Failed(str(error)))
+            taken = {"_id": row["_id"], "token": row["token"]}
+            await self._rows.update(taken, mark_change(failed, new_stamp()))
+            return None
         keeps = row["live"] and self._drafter.is_indexable(entry.text, entry.metadata)
         return Work(
             id=entry.id,

@@ -39,7 +39,13 @@ from dualstore.documents.rules import (
     takes_version,
 )
 from dualstore.entry import LOCAL, Draft, SourceVersion
-from dualstore.errors import DualStoreError, PartialWriteError, UnavailableError
+from dualstore.errors import (
+    DualStoreError,
+    PartialWriteError,
+    StorageCorruptError,
+    UnavailableError,
+    shown,
+)
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, IndexState, fresh, renewed
 from dualstore.terms import Analyzer
@@ -86,10 +92,16 @@ class MongoWriter:
         return puts
 
     async def delete(
-        self, ids: Sequence[str], *, now: int, origin: str, source_version: SourceVersion | None
+        self,
+        ids: Sequence[str],
+        *,
+        now: int,
+        origin: str,
+        source_version: SourceVersion | None,
+        expect: Mapping[str, int],
     ) -> dict[str, DeleteOutcome]:
         """Tombstones for what is there, and for what isn't when a remote says so."""
-        burial = _Burial(now, origin, source_version)
+        burial = _Burial(now, origin, source_version, expect)
         outcomes: dict[str, DeleteOutcome] = {}
         for some in batches(list(dict.fromkeys(ids))):
             outcomes |= await self._carry_out(some, burial.plan)
@@ -125,7 +137,7 @@ class MongoWriter:
                 return results
             ids = list(lost)
             await pause()
-        raise UnavailableError(f"{ids[0]!r:.80} is being changed all the time; try again")
+        raise UnavailableError(f"{shown(ids[0])} is being changed all the time; try again")
 
     async def _write(self, steps: Mapping[str, Step[T]], stamp: str) -> set[str]:
         """The ids whose document wasn't any more what the step was planned for."""
@@ -174,8 +186,15 @@ class MongoWriter:
     def _mark(self, draft: Draft, row: Row | None, present: Present | None, now: int) -> IndexMark:
         if row is None or present is None:
             return fresh(indexable=bool(draft.indexed_text), now=now)
-        refile = not present.deleted and must_refile(self._spec, draft, Facts(row))
+        refile = not present.deleted and self._must_refile(draft, row)
         return mark_after_put(draft, present, refile=refile, now=now)
+
+    def _must_refile(self, draft: Draft, row: Row) -> bool:
+        """A document that can't be read back is no reason to keep it."""
+        try:
+            return must_refile(self._spec, draft, Facts(row))
+        except StorageCorruptError:
+            return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +204,16 @@ class _Burial:
     now: int
     origin: str
     source_version: SourceVersion | None
+    expect: Mapping[str, int]
 
     def plan(self, each: str, row: Row | None, stamp: str) -> Step[DeleteOutcome]:
         present = None if row is None else to_present(row)
-        outcome = decide_delete(present, source_version=self.source_version)
+        outcome = decide_delete(
+            present,
+            origin=self.origin,
+            source_version=self.source_version,
+            expected=self.expect.get(each),
+        )
         if row is None and self.origin != LOCAL:
             return Step(outcome, InsertOne(self._unknown(each, stamp)))
         if row and present and outcome is DeleteOutcome.DELETED:

@@ -18,6 +18,7 @@ class Present:
     """The document that is there, an entry or a tombstone, as far as decisions need it."""
 
     deleted: bool
+    origin: str
     revision: int
     content_hash: str
     text_hash: str
@@ -60,7 +61,9 @@ def decide(draft: Draft, present: Present | None, expected: int | None) -> PutOu
         return PutOutcome.OUTDATED
     if draft.content_hash == present.content_hash:
         return PutOutcome.UNCHANGED
-    return PutOutcome.UPDATED if _may_replace(draft, present, expected) else PutOutcome.OUTDATED
+    if _may_replace(present, draft.origin, draft.source_version, expected):
+        return PutOutcome.UPDATED
+    return PutOutcome.OUTDATED
 
 
 def _decide_on_tombstone(draft: Draft, expected: int | None) -> PutOutcome:
@@ -71,12 +74,14 @@ def _decide_on_tombstone(draft: Draft, expected: int | None) -> PutOutcome:
     return PutOutcome.CREATED
 
 
-def _may_replace(draft: Draft, present: Present, expected: int | None) -> bool:
-    if draft.source_version and draft.source_version.is_newer_than(present.source_version):
+def _may_replace(
+    present: Present, origin: str, version: SourceVersion | None, expected: int | None
+) -> bool:
+    if version and version.is_newer_than(present.source_version):
         return True
     if expected is not None:
         return expected == present.revision
-    return draft.origin == LOCAL
+    return origin == LOCAL
 
 
 def _is_older(mine: SourceVersion | None, other: SourceVersion | None) -> bool:
@@ -84,14 +89,22 @@ def _is_older(mine: SourceVersion | None, other: SourceVersion | None) -> bool:
 
 
 def decide_delete(
-    present: Present | None, *, source_version: SourceVersion | None
+    present: Present | None,
+    *,
+    origin: str,
+    source_version: SourceVersion | None,
+    expected: int | None,
 ) -> DeleteOutcome:
     """What is to become of a deletion."""
     if present is None or present.deleted:
         return DeleteOutcome.ABSENT
     if _is_older(source_version, present.source_version):
         return DeleteOutcome.OUTDATED
-    return DeleteOutcome.DELETED
+    # A remote may take back what it gave, but not what was written here since.
+    mine = LOCAL if origin == present.origin else origin
+    if _may_replace(present, mine, source_version, expected):
+        return DeleteOutcome.DELETED
+    return DeleteOutcome.OUTDATED
 
 
 def takes_version(draft: Draft, present: Present) -> bool:

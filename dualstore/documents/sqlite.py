@@ -1,6 +1,8 @@
 """The embedded default: one SQLite file, shared by any number of processes."""
 
+import asyncio
 import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -9,9 +11,10 @@ from dualstore.documents import sqlite_layout
 from dualstore.documents.base import Database, DocumentStore, Health
 from dualstore.documents.doors import record_family
 from dualstore.documents.sqlite_documents import SqliteDocuments
+from dualstore.documents.sqlite_errors import mapped
 from dualstore.documents.sqlite_lanes import Lanes, writing
 from dualstore.documents.sqlite_records import SqliteRecords
-from dualstore.errors import StoragePermissionError
+from dualstore.errors import SettingsError, StoragePermissionError, shown
 from dualstore.family import FamilySpec
 from dualstore.metrics import Metrics
 
@@ -35,26 +38,37 @@ class SqliteDatabase(Database):
         busy_timeout: float = BUSY_TIMEOUT,
         metrics: Metrics | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = _checked(path)
         self._busy_timeout = busy_timeout
         self._metrics = metrics or Metrics()
         connect = partial(
             sqlite_layout.connect, self.path, busy_timeout=busy_timeout, synchronous=synchronous
         )
-        self._writer = Lanes(connect, self.path, width=1, name="writer")
-        self._readers = Lanes(connect, self.path, width=READERS, name="reader")
+        self._connect = connect
+        self._writer = Lanes(partial(connect, create=False), self.path, width=1, name="writer")
+        self._readers = Lanes(
+            partial(connect, create=False), self.path, width=READERS, name="reader"
+        )
         self.records = SqliteRecords(writer=self._writer, readers=self._readers)
 
     async def __aenter__(self) -> Self:
-        _make_folder(self.path)
+        self._writer.start()
+        self._readers.start()
         try:
-            await self._writer.run(
-                partial(sqlite_layout.prepare, path=self.path, busy_timeout=self._busy_timeout)
-            )
+            await asyncio.to_thread(self._prepare)
         except BaseException:
             await self.__aexit__()
             raise
         return self
+
+    def _prepare(self) -> None:
+        """The one connection that may make the file: a later one would hide that it is gone."""
+        _make_folder(self.path)
+        try:
+            with closing(self._connect(create=True)) as connection:
+                sqlite_layout.prepare(connection, self.path, busy_timeout=self._busy_timeout)
+        except (sqlite3.Error, OSError) as error:
+            raise mapped(error, self.path) from error
 
     async def __aexit__(self, *details: object) -> None:
         await self._readers.stop()
@@ -80,6 +94,14 @@ class SqliteDatabase(Database):
             return Health(f"SQLite {sqlite3.sqlite_version}", str(self.path), layout, pages * size)
 
         return await self._readers.run(job)
+
+
+def _checked(path: Path | str) -> Path:
+    """Absolute, so that it means the same file wherever the process goes."""
+    name = str(path)
+    if not name or name == ":memory:" or "\0" in name:
+        raise SettingsError(f"{shown(name)} is no path of a file; SQLite is used with files only")
+    return Path(name).absolute()
 
 
 def _make_folder(path: Path) -> None:

@@ -22,7 +22,18 @@ from dualstore.documents.base import (
     Work,
 )
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
-from dualstore.documents.doors import check_limit, check_skip, was_settled, was_written
+from dualstore.documents.doors import (
+    check_after,
+    check_factors,
+    check_filter,
+    check_ids,
+    check_limit,
+    check_new_ids,
+    check_order,
+    check_skip,
+    was_settled,
+    was_written,
+)
 from dualstore.documents.rules import acknowledged_ids
 from dualstore.documents.sqlite_filters import EVERYWHERE, ODD, Scope, among, compile_filter
 from dualstore.documents.sqlite_lanes import Job, Lanes, writing
@@ -85,8 +96,10 @@ class SqliteDocuments(DocumentStore):
             " AND id IN (SELECT value FROM json_each(?))"
         )
 
+        checked = check_ids(ids)
+
         def job(connection: sqlite3.Connection) -> dict[str, Entry]:
-            return {row[0]: to_entry(row) for row in fetch_by_ids(connection, query, ids)}
+            return {row[0]: to_entry(row) for row in fetch_by_ids(connection, query, checked)}
 
         return await self._read(job)
 
@@ -100,6 +113,8 @@ class SqliteDocuments(DocumentStore):
         cursor: str | None = None,
         skip: int = 0,
     ) -> Page:
+        check_filter(where)
+        check_order(order)
         sign = query_sign(self.spec.name, where, order, newest=newest)
         position = None if cursor is None else from_cursor(cursor, sign)
         limit, skip = check_limit(limit), check_skip(skip)
@@ -121,6 +136,8 @@ class SqliteDocuments(DocumentStore):
         return cut_page(found, limit, order=order, sign=sign)
 
     async def count(self, where: Filter = EVERYTHING) -> int:
+        check_filter(where)
+
         def job(connection: sqlite3.Connection) -> int:
             if where == EVERYTHING:
                 return sqlite_terms.live_count(connection, self._n)
@@ -136,9 +153,12 @@ class SqliteDocuments(DocumentStore):
     async def tally(
         self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
     ) -> dict[str, Tally]:
+        check_filter(where)
+        wanted = None if threads is None else check_ids(threads)
+
         def job(connection: sqlite3.Connection) -> list[Any]:
             scope = self._scope(connection, where)
-            named, names = ("1", ()) if threads is None else among("thread", threads)
+            named, names = ("1", ()) if wanted is None else among("thread", wanted)
             return connection.execute(
                 f"SELECT thread, count(*), max(timestamp) FROM entries_{self._n}"
                 f" WHERE deleted = 0 AND thread IS NOT NULL AND {scope.condition} AND {named}"
@@ -152,6 +172,8 @@ class SqliteDocuments(DocumentStore):
     async def candidates(
         self, terms: Mapping[str, float], where: Filter = EVERYTHING, *, limit: int = 200
     ) -> Candidates:
+        check_filter(where)
+        check_factors(terms)
         limit = check_limit(limit)
 
         def job(connection: sqlite3.Connection) -> Candidates:
@@ -166,7 +188,7 @@ class SqliteDocuments(DocumentStore):
         return await self._read(job)
 
     async def candidates_by_id(self, ids: Sequence[str]) -> dict[str, Candidate]:
-        found = await self._read(partial(sqlite_terms.by_id, number=self._n, ids=ids))
+        found = await self._read(partial(sqlite_terms.by_id, number=self._n, ids=check_ids(ids)))
         return {candidate.id: candidate for candidate in found}
 
     async def neighbours(
@@ -176,7 +198,7 @@ class SqliteDocuments(DocumentStore):
             partial(
                 sqlite_terms.neighbours,
                 number=self._n,
-                ids=ids,
+                ids=check_ids(ids),
                 before=check_skip(before),
                 after=check_skip(after),
             )
@@ -189,10 +211,16 @@ class SqliteDocuments(DocumentStore):
         now: int,
         origin: str = LOCAL,
         source_version: SourceVersion | None = None,
+        expect: Mapping[str, int] | None = None,
     ) -> dict[str, DeleteOutcome]:
         return await self._write(
             partial(
-                self._writes.delete, ids=ids, now=now, origin=origin, source_version=source_version
+                self._writes.delete,
+                ids=check_new_ids(ids),
+                now=now,
+                origin=origin,
+                source_version=source_version,
+                expect=expect or {},
             )
         )
 
@@ -209,12 +237,13 @@ class SqliteDocuments(DocumentStore):
         return kept
 
     async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
-        return await self._write(partial(self._work.mark_due, ids=ids, now=now))
+        return await self._write(partial(self._work.mark_due, ids=check_ids(ids), now=now))
 
     async def index_status(self) -> IndexStatus:
         return await self._read(self._work.status)
 
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
+        check_after(after)
         return await self._read(
             partial(self._work.scan, after=after or "", limit=check_limit(limit))
         )

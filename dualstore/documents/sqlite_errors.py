@@ -7,6 +7,7 @@ from typing import Final
 from dualstore.errors import (
     DualStoreError,
     EntryTooLargeError,
+    InvalidInputError,
     StorageCorruptError,
     StorageError,
     StorageFullError,
@@ -35,10 +36,16 @@ _MEANINGS: Final[dict[int, tuple[type[DualStoreError], str]]] = {
 }
 
 
-def mapped(error: sqlite3.Error | OSError, path: Path) -> DualStoreError:
+def mapped(
+    error: sqlite3.Error | OSError | UnicodeEncodeError | OverflowError, path: Path
+) -> DualStoreError:
     """What to raise instead of a driver's error; it names the file and the way out."""
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        return InvalidInputError(f"an argument can't be given to SQLite: {error}")
     if isinstance(error, OSError):
         return StoragePermissionError(f"{path} can't be opened: {error.strerror or error}")
+    if "user-defined function" in str(error):
+        return StorageCorruptError(f"{path} holds an entry whose metadata can't be read back")
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_TOOBIG or isinstance(error, sqlite3.DataError):
         return EntryTooLargeError("entry", f"is more than SQLite can keep ({error})")

@@ -15,6 +15,7 @@ ODD: Final = b"\0"
 """Stands in the thread's column when metadata has something there that isn't one string."""
 
 _MOST_PARAMETERS: Final = 10_000
+"""Of one statement; what goes beyond is given as one list."""
 
 _COMPARISONS: Final = {Op.EQ: "=", Op.GT: ">", Op.GTE: ">=", Op.LT: "<", Op.LTE: "<="}
 
@@ -138,7 +139,8 @@ class _Compiler:
         return f"({found} OR NOT {there})"
 
     def _among_many(self, column: str, members: list[Any]) -> str:
-        condition, parameters = among(column, members)
+        room = _MOST_PARAMETERS - len(self.parameters)
+        condition, parameters = among(column, members, room=room)
         return self._with(condition, *parameters)
 
     def _among(self, condition: str, *parameters: Any) -> str:
@@ -154,11 +156,13 @@ class _Compiler:
         return condition
 
 
-def among(column: str, members: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+def among(
+    column: str, members: Sequence[Any], *, room: int = _MOST_PARAMETERS
+) -> tuple[str, Sequence[Any]]:
     """Not through JSON functions, which end a string at its first NUL."""
     if len(members) == 1:
         return f"({column} = ?)", members
-    if len(members) > _MOST_PARAMETERS:
+    if len(members) > room:
         return f"dual_among(?, {column})", [_listed(list(members))]
     return f"({column} IN ({', '.join('?' * len(members))}))", members
 

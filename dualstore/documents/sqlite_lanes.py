@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,12 @@ from dualstore.errors import UnavailableError
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
+
+
+class _State(StrEnum):
+    NEW = "not open yet"
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 class _Call(NamedTuple):
@@ -45,27 +52,33 @@ class Lanes:
         self._idle: list[queue.SimpleQueue[_Call]] = []
         self._waiting: deque[_Call] = deque()
         self._started = 0
-        self._open = True
+        self._state = _State.NEW
+
+    def start(self) -> None:
+        """Threads are made when they are needed; after `stop` there are none any more."""
+        if self._state is _State.NEW:
+            self._state = _State.OPEN
 
     async def run(self, job: Job[T]) -> T:
         """The job's result. When the caller is cancelled, the job still runs to its end."""
-        if not self._open:
-            raise UnavailableError(f"{self._path} is closed")
+        if self._state is not _State.OPEN:
+            raise UnavailableError(f"{self._path} is {self._state}; open it with `async with`")
         return await self._submit(job)
 
     async def stop(self) -> None:
-        """Finish what was asked for, then close the connections."""
-        self._open = False
-        await asyncio.gather(*(self._submit(None) for _ in range(self._started)))
+        """Finish what was asked for, then close the connections. Again, it does nothing."""
+        self._state = _State.CLOSED
+        ending, self._started = self._started, 0
+        await asyncio.gather(*(self._submit(None, to_running=True) for _ in range(ending)))
 
-    def _submit(self, job: Job[T] | None) -> "asyncio.Future[T]":
+    def _submit(self, job: Job[T] | None, *, to_running: bool = False) -> "asyncio.Future[T]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         call = _Call(job, loop, future)
         with self._lock:
             if self._idle:
                 self._idle.pop().put(call)
-            elif self._started < self._width:
+            elif not to_running and self._started < self._width:
                 self._start(call)
             else:
                 self._waiting.append(call)
@@ -103,7 +116,7 @@ class Lanes:
         try:
             connection = connection or self._connect()
             return connection, job(connection), None
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeEncodeError, OverflowError) as error:
             failure = mapped(error, self._path)
             failure.__cause__ = error
             return connection, None, failure
@@ -150,4 +163,5 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -103,13 +103,19 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_run_all(
 LAYOUT: Final = len(MIGRATIONS)
 
 
-def connect(path: Path, *, busy_timeout: float, synchronous: str) -> sqlite3.Connection:
+def connect(
+    path: Path, *, busy_timeout: float, synchronous: str, create: bool
+) -> sqlite3.Connection:
     """A connection for the thread that calls this.
 
     `synchronous`: a commit waits for the operating system (normal) or for the disk (full).
     """
     connection = sqlite3.connect(
-        path, timeout=busy_timeout, isolation_level=None, cached_statements=512
+        f"{path.as_uri()}?mode={'rwc' if create else 'rw'}",
+        timeout=busy_timeout,
+        isolation_level=None,
+        cached_statements=512,
+        uri=True,
     )
     try:
         register_functions(connection)

@@ -96,11 +96,17 @@ def to_mark(columns: Row) -> IndexMark:
     )
 
 
+def mark_of(row: Row) -> Row:
+    """The columns of `MARK` among those of `ENTRY`."""
+    return row[9:18]
+
+
 def to_entry(row: Row) -> Entry:
     """Of the columns of `ENTRY`."""
     try:
         metadata = from_json(row[18])
         body = None if row[20] is None else from_json(row[20])
+        source_version = SourceVersion.parse(row[3])
     except ValueError as error:
         raise StorageCorruptError(f"entry {shown(row[0])} can't be read back: {error}") from error
     return Entry(
@@ -112,11 +118,11 @@ def to_entry(row: Row) -> Entry:
         row[4],
         row[5].hex(),
         row[6].hex(),
-        to_mark(row[9:18]),
+        to_mark(mark_of(row)),
         row[7],
         row[8],
         row[2],
-        SourceVersion.parse(row[3]),
+        source_version,
     )
 
 
@@ -124,6 +130,7 @@ def to_present(row: Row) -> Present:
     """Of the columns of `PRESENT`."""
     return Present(
         deleted=bool(row[1]),
+        origin=row[4],
         revision=row[6],
         content_hash=row[7].hex(),
         text_hash=row[8].hex(),

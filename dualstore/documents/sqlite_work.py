@@ -12,12 +12,14 @@ from dualstore.documents.sqlite_rows import (
     MARK,
     fetch_by_ids,
     mark_columns,
+    mark_of,
     to_entry,
     to_mark,
 )
 from dualstore.entry import Drafter
+from dualstore.errors import StorageCorruptError
 from dualstore.family import FamilySpec
-from dualstore.outbox import Indexed, IndexState, doubted, settled
+from dualstore.outbox import Failed, Indexed, IndexState, doubted, settled
 
 
 class SqliteWork:
@@ -45,11 +47,18 @@ class SqliteWork:
             " WHERE claim_at = ? AND token = ? ORDER BY due_since, seq",
             (now + lease, token),
         )
-        return [self._to_work(row) for row in rows]
+        works = [self._to_work(connection, row) for row in rows.fetchall()]
+        return [work for work in works if work]
 
-    def _to_work(self, row: Any) -> Work:
+    def _to_work(self, connection: sqlite3.Connection, row: Any) -> Work | None:
+        """A row that can't be read back fails by itself, not its batch."""
         *columns, deleted, vector = row
-        entry = to_entry(columns)
+        try:
+            entry = to_entry(columns)
+        except StorageCorruptError as error:
+            mark = settled(to_mark(mark_of(columns)), Failed(str(error)))
+            connection.execute(f"{self._set_mark} id = ?", (*mark_columns(mark), columns[0]))
+            return None
         keeps = not deleted and self._drafter.is_indexable(entry.text, entry.metadata)
         return Work(
             id=entry.id,

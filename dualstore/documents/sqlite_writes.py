@@ -29,7 +29,8 @@ from dualstore.documents.sqlite_rows import (
     to_present,
     version_column,
 )
-from dualstore.entry import LOCAL, Draft, SourceVersion
+from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
+from dualstore.errors import StorageCorruptError
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, IndexState, fresh, renewed
 from dualstore.terms import Analyzer
@@ -70,6 +71,7 @@ class Writer:
         now: int,
         origin: str,
         source_version: SourceVersion | None,
+        expect: Mapping[str, int],
     ) -> dict[str, DeleteOutcome]:
         """Tombstones for what is there, and for what isn't when a remote says so."""
         rows = self._fetch_present(connection, ids)
@@ -77,7 +79,9 @@ class Writer:
         for each in dict.fromkeys(ids):
             row = rows.get(each)
             present = None if row is None else to_present(row)
-            outcome = decide_delete(present, source_version=source_version)
+            outcome = decide_delete(
+                present, origin=origin, source_version=source_version, expected=expect.get(each)
+            )
             if outcome is DeleteOutcome.DELETED and row is not None and present is not None:
                 self._bury(connection, row, present, now, source_version)
             elif present is None and origin != LOCAL:
@@ -144,17 +148,21 @@ class Writer:
                 ((each, seq) for seq, draft in pairs for each in self._declared(draft.metadata)),
             )
 
-    def _unindex(self, connection: sqlite3.Connection, seq: int, metadata: dict[str, Any]) -> None:
+    def _unindex(self, connection: sqlite3.Connection, seq: int, old: Entry | None) -> None:
         connection.execute(
             f"INSERT INTO terms_{self._n} (terms_{self._n}, rowid, terms)"
             f" SELECT 'delete', seq, terms FROM streams_{self._n} WHERE seq = ?",
             (seq,),
         )
         connection.execute(f"DELETE FROM streams_{self._n} WHERE seq = ?", (seq,))
-        if self._spec.filter_fields:
+        if not self._spec.filter_fields:
+            return
+        if old is None:
+            connection.execute(f"DELETE FROM attributes_{self._n} WHERE seq = ?", (seq,))
+        else:
             connection.executemany(
                 f"DELETE FROM attributes_{self._n} WHERE attribute = ? AND seq = ?",
-                [(each, seq) for each in self._declared(metadata)],
+                [(each, seq) for each in self._declared(old.metadata)],
             )
 
     def _declared(self, metadata: dict[str, Any]) -> list[str]:
@@ -186,12 +194,12 @@ class Writer:
     def _replace(
         self, connection: sqlite3.Connection, draft: Draft, row: Any, present: Present, now: int
     ) -> None:
-        seq, old = row[0], to_entry(row[2:])
-        refile = not present.deleted and must_refile(self._spec, draft, old)
+        seq, old = row[0], _readable(row)
+        refile = not present.deleted and (old is None or must_refile(self._spec, draft, old))
         mark = mark_after_put(draft, present, refile=refile, now=now)
         same_words = not present.deleted and draft.text_hash == present.text_hash
         vector = self._vector(connection, seq) if same_words else None
-        self._unindex(connection, seq, old.metadata)
+        self._unindex(connection, seq, old)
         self._update(connection, seq, draft, mark=mark, present=present, now=now)
         self._index(connection, [(seq, draft)])
         if vector:
@@ -248,7 +256,7 @@ class Writer:
         now: int,
         source_version: SourceVersion | None,
     ) -> None:
-        self._unindex(connection, row[0], to_entry(row[2:]).metadata)
+        self._unindex(connection, row[0], _readable(row))
         mark = renewed(present.mark, indexable=False, now=now)
         connection.execute(
             f"UPDATE entries_{self._n} SET deleted = 1, thread = NULL, author = NULL,"
@@ -280,3 +288,11 @@ class Writer:
             " VALUES (?, ?, ?, ?, ?, 1, x'', x'', ?, ?, 1, ?, '{}', '')",
             (seq, each, now, origin, version_column(source_version), now, now, IndexState.EXCLUDED),
         )
+
+
+def _readable(row: Any) -> Entry | None:
+    """The entry that was there; None when it is damaged, which is no reason to keep it."""
+    try:
+        return to_entry(row[2:])
+    except StorageCorruptError:
+        return None

@@ -49,6 +49,7 @@ _COMMANDS = st.one_of(
         _SOME_NAMES,
         st.sampled_from(["local", "opencode"]),
         st.sampled_from(VERSIONS),
+        st.sampled_from([None, None, 0, 1, 2, 3]),
     ),
     st.tuples(st.just("claim"), st.integers(1, 5), st.sampled_from([5, 50])),
     st.tuples(
@@ -96,12 +97,17 @@ class Both:
             expected = self.model.put(one, now=self.now, expected=expect.get(one.id))
             assert (put.outcome.value, put.revision) == expected
 
-    async def _delete(self, names: list[str], origin: str, version: Any) -> None:
+    async def _delete(
+        self, names: list[str], origin: str, version: Any, expected: int | None
+    ) -> None:
+        expect = {} if expected is None else {names[0]: expected}
         outcomes = await self.store.delete(
-            names, now=self.now, origin=origin, source_version=version
+            names, now=self.now, origin=origin, source_version=version, expect=expect
         )
         assert outcomes == {
-            name: self.model.delete(name, now=self.now, origin=origin, version=version)
+            name: self.model.delete(
+                name, now=self.now, origin=origin, version=version, expected=expect.get(name)
+            )
             for name in dict.fromkeys(names)
         }
 
@@ -134,7 +140,7 @@ class Both:
             case "retry":
                 return Retry("later", self.now + 5)
             case "release":
-                return Released(self.now + 5)
+                return Released()
             case _:
                 return Removed() if work.entry is None else Indexed(work.entry.text_hash, 2, copy)
 

@@ -104,9 +104,11 @@ class Model:
         owes = wanted or doc.vectors is not None or doc.litter
         doc.since = doc.since if waiting else now
         doc.work = "due" if owes else "none"
-        doc.at, doc.tries, doc.error = now, 0, None
+        doc.at, doc.tries, doc.error = 0, 0, None
 
-    def delete(self, name: str, *, now: int, origin: str, version: Any) -> str:
+    def delete(
+        self, name: str, *, now: int, origin: str, version: Any, expected: int | None
+    ) -> str:
         """The outcome."""
         doc = self.docs.get(name)
         if doc is None:
@@ -116,6 +118,11 @@ class Model:
         if doc.deleted:
             return "absent"
         if _newer(doc.version, version):
+            return "outdated"
+        trusted = origin == "local" or (doc.draft is not None and origin == doc.draft.origin)
+        if expected is not None:
+            trusted = expected == doc.revision
+        if not (trusted or _newer(version, doc.version)):
             return "outdated"
         doc.revision += 1
         doc.updated = max(doc.updated, now)
@@ -169,7 +176,7 @@ class Model:
             case "retry":
                 doc.work, doc.at, doc.error = "due", at, "later"
             case "release":
-                doc.work, doc.at = "due", at
+                doc.work, doc.at = "due", 0
                 doc.tries -= 1
         return True
 

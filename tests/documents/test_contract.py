@@ -1,11 +1,16 @@
 """What holds for a database as a whole, on every backend."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dualstore.documents.base import Database, DocumentStore
-from dualstore.errors import FamilyMismatchError, UnavailableError
+from dualstore.entry import Drafter
+from dualstore.errors import FamilyMismatchError, InvalidInputError, UnavailableError
+from dualstore.filters import parse
 from dualstore.outbox import IndexState
 from tests.documents.conftest import Place
 from tests.documents.writing import NOW, SPEC, claim, draft, get, ids, index, put, terms
@@ -169,3 +174,58 @@ async def test_scan_from_behind_an_id_that_is_not_there(store: DocumentStore) ->
     await put(store, [draft("a"), draft("c")])
     assert ids(await store.scan(after="b")) == ["c"]
     assert await store.scan(after="c") == []
+
+
+WRONG_CALLS: list[tuple[str, Callable[[DocumentStore], Awaitable[Any]]]] = [
+    ("ids are one text", lambda store: store.get("abc")),
+    ("an id is no text", lambda store: store.get([3])),  # type: ignore[list-item]
+    ("an id can't be encoded", lambda store: store.get(["\ud800"])),
+    ("a candidate's id", lambda store: store.candidates_by_id([None])),  # type: ignore[list-item]
+    ("a neighbour's id", lambda store: store.neighbours(["\ud800"], before=1, after=1)),
+    ("a thread", lambda store: store.tally(["\ud800"])),
+    ("a marked id", lambda store: store.mark_due("abc", now=NOW)),
+    ("a deleted id", lambda store: store.delete(["a\0b"], now=NOW)),
+    ("an empty deleted id", lambda store: store.delete([""], now=NOW)),
+    ("no such order", lambda store: store.page(order="size")),  # type: ignore[arg-type]
+    ("a filter as a mapping", lambda store: store.page({"id": "a"})),  # type: ignore[arg-type]
+    ("a counted mapping", lambda store: store.count({"id": "a"})),  # type: ignore[arg-type]
+    ("terms without factors", lambda store: store.candidates(["a"])),  # type: ignore[arg-type]
+    ("a factor of nan", lambda store: store.candidates({"a": float("nan")})),
+    ("a term that can't be encoded", lambda store: store.candidates({"\ud800": 1.0})),
+    ("a place that can't be encoded", lambda store: store.scan(after="\ud800")),
+    ("a limit of nothing", lambda store: store.page(limit=0)),
+    ("a limit that is no number", lambda store: store.scan(limit=True)),
+    ("a skip backwards", lambda store: store.page(skip=-1)),
+]
+
+
+@pytest.mark.parametrize("call", [call for _, call in WRONG_CALLS], ids=[n for n, _ in WRONG_CALLS])
+async def test_a_wrong_argument_is_refused_and_changes_nothing(
+    store: DocumentStore, call: Callable[[DocumentStore], Awaitable[Any]]
+) -> None:
+    await put(store, [draft("a")])
+    with pytest.raises(InvalidInputError):
+        await call(store)
+    assert await store.count() == 1
+
+
+async def test_what_the_caller_changes_after_the_draft_is_not_written(
+    store: DocumentStore,
+) -> None:
+    metadata: dict[str, Any] = {"role": "user", "tags": ["x"]}
+    made = Drafter(SPEC).draft({"id": "a", "text": "hi", "metadata": metadata}, now=NOW)
+    metadata["role"] = "tool"
+    metadata["tags"].append("y")
+    await store.put([made], now=NOW)
+    assert (await store.get(["a"]))["a"].metadata == {"role": "user", "tags": ["x"]}
+    for role, count in (("user", 1), ("tool", 0)):
+        assert await store.count(parse({"metadata.role": role})) == count
+
+
+async def test_leaving_twice_is_no_error(place: Place) -> None:
+    database = place()
+    async with database:
+        await database.records.create("space", "key", 1)
+    await asyncio.wait_for(database.__aexit__(), 10)
+    with pytest.raises(UnavailableError):
+        await asyncio.wait_for(database.records.get("space", "key"), 10)

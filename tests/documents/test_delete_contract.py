@@ -128,6 +128,24 @@ async def test_a_remote_deletes_what_is_of_the_same_or_an_older_version(
     assert gone == {"a": DELETED}
 
 
+async def test_a_remotes_deletion_leaves_alone_what_was_written_here(store: DocumentStore) -> None:
+    """Asked before, the remote said it is gone; meanwhile somebody wrote it here."""
+    await put(store, [draft("a", "mine")])
+    for expect in (None, {"a": 0}):
+        gone = await store.delete(["a"], now=NOW, origin="opencode", expect=expect)
+        assert gone == {"a": OUTDATED}
+    assert (await get(store, "a")).text == "mine"
+    gone = await store.delete(["a"], now=NOW, origin="opencode", expect={"a": 1})
+    assert gone == {"a": DELETED}
+
+
+async def test_a_deletion_that_expects_another_revision_is_refused(store: DocumentStore) -> None:
+    await put(store, [draft("a", "one")])
+    await put(store, [draft("a", "two")])
+    assert await store.delete(["a"], now=NOW, expect={"a": 1}) == {"a": OUTDATED}
+    assert await store.delete(["a"], now=NOW, expect={"a": 2}) == {"a": DELETED}
+
+
 async def test_a_late_deletion_of_an_older_version_is_refused(store: DocumentStore) -> None:
     await put(store, [remote("a", "one", time=5)])
     before = await store.scan()

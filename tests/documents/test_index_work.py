@@ -25,10 +25,21 @@ async def test_a_write_is_due_at_once_and_claimed_with_its_entry(store: Document
     assert work.token
 
 
-async def test_what_is_not_yet_due_is_not_claimed(store: DocumentStore) -> None:
-    await put(store, [draft("a")], now=NOW + 5)
+async def test_what_is_put_off_is_not_claimed_before_its_time(store: DocumentStore) -> None:
+    await put(store, [draft("a")])
+    (work,) = (await claim(store)).values()
+    await settle(store, work, Retry("busy", at=NOW + 5))
     assert await claim(store, now=NOW + 4) == {}
     assert list(await claim(store, now=NOW + 5)) == ["a"]
+
+
+async def test_new_work_is_claimed_whatever_the_clocks_say(store: DocumentStore) -> None:
+    """The writer's machine, or this one before its clock was set back, may be an hour ahead."""
+    await put(store, [draft("a", "red")], now=NOW + 3_600_000)
+    (work,) = (await claim(store, now=NOW)).values()
+    await settle(store, work, done(work))
+    await put(store, [draft("a", "blue")], now=NOW + 3_600_000)
+    assert list(await claim(store, now=NOW)) == ["a"]
 
 
 async def test_the_longest_due_are_claimed_first_and_no_more_than_asked_for(
@@ -139,11 +150,10 @@ async def test_failed_work_says_why_and_waits_for_somebody(store: DocumentStore)
 async def test_released_work_does_not_count_as_an_attempt(store: DocumentStore) -> None:
     await put(store, [draft("a")])
     (work,) = (await claim(store)).values()
-    assert await settle(store, work, Released(at=NOW + 3)) is True
+    assert await settle(store, work, Released()) is True
     mark = (await get(store, "a")).index
     assert (mark.state, mark.attempts, mark.due_since) == (DUE, 0, NOW)
-    assert await claim(store, now=NOW + 2) == {}
-    (again,) = (await claim(store, now=NOW + 3)).values()
+    (again,) = (await claim(store)).values()
     assert again.mark.attempts == 1
 
 

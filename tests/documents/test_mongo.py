@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 
-from dualstore.documents.base import DocumentStore, PutOutcome, Tally
+from dualstore.documents.base import DeleteOutcome, DocumentStore, PutOutcome, Tally
 from dualstore.documents.mongo import LAYOUT, LAYOUT_KEY, LAYOUT_SPACE, MongoDatabase
 from dualstore.documents.mongo_documents import INDEXES
 from dualstore.documents.mongo_filters import compile_filter
@@ -20,6 +20,7 @@ from dualstore.entry import Draft, SourceVersion
 from dualstore.errors import StorageCorruptError, StorageLayoutError, UnavailableError
 from dualstore.family import KEY_LIMIT
 from dualstore.filters import EVERYTHING, parse
+from dualstore.outbox import IndexState
 from dualstore.values import MAX_BYTES
 from tests.documents.conftest import own_database
 from tests.documents.writing import LEASE, NOW, SPEC, draft
@@ -255,3 +256,52 @@ async def test_a_confirmed_version_is_written_beside_a_claim(store: DocumentStor
     entry = (await store.get(["a"]))["a"]
     assert entry.source_version == SourceVersion("sequence", 2**70)
     assert entry.index.attempts == 1
+
+
+# Damage, and size
+
+
+@pytest.mark.parametrize("change", [{"metadata": "{{"}, {"body": "{{"}, {"version": "time:x"}])
+async def test_a_damaged_document_fails_by_itself_and_the_others_are_indexed(
+    store: DocumentStore, raw: Any, change: Document
+) -> None:
+    await store.put([draft("bad", "red"), draft("good", "red")], now=NOW)
+    raw[SPEC.name].update_one({"_id": "bad"}, {"$set": change})
+    works = await store.claim(5, now=NOW, lease=LEASE)
+    assert [work.id for work in works] == ["good"]
+    marks = {scanned.id: scanned.mark for scanned in await store.scan()}
+    assert marks["bad"].state is IndexState.FAILED
+    assert "entry 'bad' can't be read back" in str(marks["bad"].error)
+    assert await store.claim(5, now=NOW, lease=LEASE) == []
+
+
+async def test_a_damaged_document_is_named_replaced_and_deleted(
+    store: DocumentStore, raw: Any
+) -> None:
+    await store.put([draft("bad", "red", role="user"), draft("good", "red")], now=NOW)
+    for _ in range(2):
+        raw[SPEC.name].update_one({"_id": "bad"}, {"$set": {"metadata": "{{"}})
+        with pytest.raises(StorageCorruptError, match="entry 'bad' can't be read back"):
+            await store.count(parse({"metadata.x": {"$contains": "y"}}))
+        (put,) = await store.put([draft("bad", "blue", role="tool")], now=NOW + 1)
+        raw[SPEC.name].update_one({"_id": "bad"}, {"$set": {"metadata": "{{"}})
+    assert put.id == "bad"
+    assert await store.delete(["bad"], now=NOW) == {"bad": DeleteOutcome.DELETED}
+
+
+async def test_large_entries_are_read_in_portions(store: DocumentStore) -> None:
+    """A hundred of 1 MiB are more than a server answers at once."""
+    large = [draft(f"{n:03}", at=n, body="x" * 2**20, w=f"word {n}") for n in range(100)]
+    await store.put(large, now=NOW)
+    page = await store.page(parse({"metadata.w": {"$contains": "WORD 7"}}), limit=3)
+    assert [entry.id for entry in page.entries] == ["079", "078", "077"]
+    assert len(await store.get([made.id for made in large])) == 100
+    assert len(await store.claim(100, now=NOW, lease=LEASE)) == 100
+
+
+async def test_large_records_are_read_in_portions(database: MongoDatabase) -> None:
+    for n in range(12):
+        await database.records.create("space", f"{n:02}", "x" * (5 * 2**20))
+    assert [record.key for record in await database.records.range("space")] == [
+        f"{n:02}" for n in range(12)
+    ]

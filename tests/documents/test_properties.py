@@ -158,7 +158,7 @@ _DEEP_CASES: list[tuple[Any, ...]] = [
     script=[
         ("put", [(draft("a", "red"), None)]),
         *_DEEP_CASES,
-        ("delete", ["a"], "opencode", None),
+        ("delete", ["a"], "opencode", None, None),
         ("put", [(draft("a", "red", origin="opencode"), None)]),
         *_DEEP_CASES,
         ("settle", 2, "done"),

@@ -16,7 +16,7 @@ from dualstore.documents.rules import (
 )
 from dualstore.entry import LOCAL, Draft, Drafter, Entry, SourceVersion
 from dualstore.family import FamilySpec
-from dualstore.outbox import Indexed, IndexMark, IndexState, fresh, leased, settled
+from dualstore.outbox import AT_ONCE, Indexed, IndexMark, IndexState, fresh, leased, settled
 
 SPEC = FamilySpec("a_b", filter_fields=("role", "info.kind"))
 CREATED, UPDATED, UNCHANGED, OUTDATED, DELETED = PutOutcome
@@ -43,9 +43,10 @@ def _present(
     deleted: bool = False,
     version: SourceVersion | None = None,
     mark: IndexMark = INDEXED,
+    origin: str = LOCAL,
 ) -> Present:
     draft = _draft(text)
-    return Present(deleted, 3, draft.content_hash, draft.text_hash, version, 10, 20, mark)
+    return Present(deleted, origin, 3, draft.content_hash, draft.text_hash, version, 10, 20, mark)
 
 
 @pytest.mark.parametrize(("expected", "outcome"), [(None, CREATED), (0, CREATED), (2, OUTDATED)])
@@ -128,39 +129,55 @@ def test_a_newer_version_of_the_same_content_is_worth_recording() -> None:
     assert not takes_version(_draft("old"), _present(version=SourceVersion("time", 7)))
 
 
-@pytest.mark.parametrize(
-    ("present", "version", "outcome"),
-    [
-        (None, None, DeleteOutcome.ABSENT),
-        (_present(deleted=True), SourceVersion("time", 9), DeleteOutcome.ABSENT),
-        (_present(), None, DeleteOutcome.DELETED),
-        (_present(version=SourceVersion("time", 7)), None, DeleteOutcome.DELETED),
-        (
-            _present(version=SourceVersion("time", 7)),
-            SourceVersion("time", 7),
-            DeleteOutcome.DELETED,
-        ),
-        (
-            _present(version=SourceVersion("time", 7)),
-            SourceVersion("time", 8),
-            DeleteOutcome.DELETED,
-        ),
-        (
-            _present(version=SourceVersion("time", 7)),
-            SourceVersion("time", 6),
-            DeleteOutcome.OUTDATED,
-        ),
-        (
-            _present(version=SourceVersion("sequence", 7)),
-            SourceVersion("time", 6),
-            DeleteOutcome.DELETED,
-        ),
-    ],
-)
+# the deletion's origin, its version, the version that is here, the revision expected (3 is here)
+DELETIONS: list[tuple[str, int | None, int | None, int | None, DeleteOutcome]] = [
+    (LOCAL, None, None, None, DeleteOutcome.DELETED),
+    (LOCAL, None, 7, None, DeleteOutcome.DELETED),
+    (LOCAL, None, 7, 3, DeleteOutcome.DELETED),
+    (LOCAL, None, 7, 2, DeleteOutcome.OUTDATED),
+    ("opencode", None, 7, None, DeleteOutcome.DELETED),
+    ("opencode", 7, 7, None, DeleteOutcome.DELETED),
+    ("opencode", 8, 7, None, DeleteOutcome.DELETED),
+    ("opencode", 8, 7, 2, DeleteOutcome.DELETED),
+    ("opencode", 6, 7, None, DeleteOutcome.OUTDATED),
+    ("opencode", 6, 7, 3, DeleteOutcome.OUTDATED),
+    ("opencode", 7, 7, 2, DeleteOutcome.OUTDATED),
+    ("another", None, 7, None, DeleteOutcome.OUTDATED),
+    ("another", None, 7, 3, DeleteOutcome.DELETED),
+]
+
+
+@pytest.mark.parametrize(("origin", "mine", "here", "expected", "outcome"), DELETIONS)
 def test_deletions(
-    present: Present | None, version: SourceVersion | None, outcome: DeleteOutcome
+    origin: str, mine: int | None, here: int | None, expected: int | None, outcome: DeleteOutcome
 ) -> None:
-    assert decide_delete(present, source_version=version) is outcome
+    present = _present(version=_version(here), origin="opencode")
+    deleted = decide_delete(
+        present, origin=origin, source_version=_version(mine), expected=expected
+    )
+    assert deleted is outcome
+
+
+def test_a_remotes_deletion_never_takes_what_was_written_here() -> None:
+    for version, expected, outcome in (
+        (None, None, DeleteOutcome.OUTDATED),
+        (SourceVersion("time", 99), None, DeleteOutcome.OUTDATED),
+        (None, 2, DeleteOutcome.OUTDATED),
+        (None, 3, DeleteOutcome.DELETED),
+    ):
+        deleted = decide_delete(
+            _present(), origin="opencode", source_version=version, expected=expected
+        )
+        assert deleted is outcome
+
+
+def test_what_is_not_there_can_not_be_deleted() -> None:
+    for present in (None, _present(deleted=True)):
+        for origin in (LOCAL, "opencode"):
+            absent = decide_delete(
+                present, origin=origin, source_version=SourceVersion("time", 9), expected=3
+            )
+            assert absent is DeleteOutcome.ABSENT
 
 
 # The mark that is written with a draft
@@ -190,7 +207,7 @@ def test_a_change_that_the_vectors_show_makes_it_due(
     draft: Draft, present: Present, refile: bool
 ) -> None:
     mark = _mark(draft, present, refile=refile)
-    assert (mark.state, mark.claim_at, mark.held) == (IndexState.DUE, 50, "h")
+    assert (mark.state, mark.claim_at, mark.held) == (IndexState.DUE, AT_ONCE, "h")
 
 
 def test_text_that_lost_its_words_has_its_vectors_removed() -> None:
