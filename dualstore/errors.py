@@ -15,6 +15,7 @@
     └── StorageError                 the store answered that it can't; trying again won't help
         ├── StorageCorruptError
         ├── StorageFullError
+        ├── VectorsGoneError         an index that was here is gone; its vectors can be made again
         ├── StorageLayoutError       written by a newer release
         └── StoragePermissionError   not readable or writable, or the password is wrong
 
@@ -113,6 +114,13 @@ class StorageCorruptError(StorageError):
 
 class StorageFullError(StorageError):
     """No space is left; the write was rolled back."""
+
+
+class VectorsGoneError(StorageError):
+    """The index is no longer where it was: dropped, or its server came back empty.
+
+    `VectorPlace.index` makes it again, empty; what it held is then due.
+    """
 
 
 class StorageLayoutError(StorageError):

@@ -1,0 +1,134 @@
+"""From claimed work to vectors: what to write, what to remove, what can't be done. No writing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dualstore.chunking import OVERLAP, chunks
+from dualstore.documents.base import Work
+from dualstore.embedders.base import Embedder, Vectors
+from dualstore.entry import Drafter, Entry
+from dualstore.errors import EmbedderError, UnavailableError
+from dualstore.family import FamilySpec
+from dualstore.indexing.copies import from_copy, to_copy
+from dualstore.outbox import Failed, Indexed, Outcome, Removed
+from dualstore.terms import analysed
+from dualstore.vectors.base import FieldValue, VectorId, VectorItem
+
+ENTRY_FIELD: Final = "entry"
+"""The field of each vector that says whose it is."""
+_PROBE: Final = "a plain sentence that any embedder knows what to do with"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one claimed document wants of the index."""
+
+    work: Work
+    outcome: Outcome
+    """How it ends if the index does as it is told."""
+    items: tuple[VectorItem, ...] = ()
+    gone: tuple[str, ...] = ()
+    """Ids of vectors that may be there, and shall not be."""
+
+
+class Preparer:
+    """Makes vectors with one embedder, for the entries of one family."""
+
+    def __init__(self, spec: FamilySpec, embedder: Embedder) -> None:
+        self._spec = spec
+        self._embedder = embedder
+        self._drafter = Drafter(spec)
+
+    async def prepare(self, works: Sequence[Work]) -> list[Prepared]:
+        """In the order of the works. Raises `UnavailableError` when the embedder can't be asked."""
+        texts = {work.id: self._texts(work.entry) for work in works if work.entry}
+        known = {work.id: self._copied(work, len(texts[work.id])) for work in works if work.entry}
+        missing = {each: texts[each] for each, vectors in known.items() if vectors is None}
+        made = await self._embed(missing)
+        return [self._prepared(work, known.get(work.id), made.get(work.id)) for work in works]
+
+    def _texts(self, entry: Entry) -> list[str]:
+        text = self._drafter.indexed_text(entry)
+        size = self._embedder.chunk_chars
+        spans = chunks(text, size=size, overlap=min(OVERLAP, size // 4), limit=len(analysed(text)))
+        return [text[span.start : span.end] for span in spans]
+
+    def _copied(self, work: Work, rows: int) -> Vectors | None:
+        if work.entry is None or work.mark.held != work.entry.text_hash:
+            return None
+        vectors = from_copy(work.vector, self._embedder.identity)
+        return vectors if vectors is not None and len(vectors) == rows else None
+
+    async def _embed(
+        self, texts: Mapping[str, Sequence[str]]
+    ) -> dict[str, Vectors | EmbedderError]:
+        """All at once; when one of them spoils it, each is tried by itself."""
+        if not texts:
+            return {}
+        try:
+            rows = await self._embedder.embed([one for some in texts.values() for one in some])
+        except EmbedderError as error:
+            if len(texts) == 1:
+                return {next(iter(texts)): await self._blamed(error)}
+            each = [await self._embed({name: some}) for name, some in texts.items()]
+            return {name: vectors for some in each for name, vectors in some.items()}
+        return dict(zip(texts, _parted(rows, map(len, texts.values())), strict=True))
+
+    async def _blamed(self, error: EmbedderError) -> EmbedderError:
+        """The error, if it is the text's fault: an embedder that does nothing is unavailable."""
+        try:
+            await self._embedder.embed([_PROBE])
+        except EmbedderError as broken:
+            raise UnavailableError(f"the embedder can't be used: {broken}") from broken
+        return error
+
+    def _prepared(
+        self, work: Work, known: Vectors | None, made: Vectors | EmbedderError | None
+    ) -> Prepared:
+        if isinstance(made, EmbedderError):
+            return Prepared(work, Failed(str(made)))
+        vectors = made if known is None else known
+        if work.entry is None or vectors is None or not vectors.any():
+            return Prepared(work, Removed(), gone=_old_ids(work, keep=""))
+        entry = work.entry
+        copy = work.vector if known is not None else to_copy(vectors, self._embedder.identity)
+        return Prepared(
+            work,
+            Indexed(entry.text_hash, len(vectors), copy),
+            items=tuple(self._items(entry, vectors)),
+            gone=_old_ids(work, keep=entry.text_hash),
+        )
+
+    def _items(self, entry: Entry, vectors: Vectors) -> Iterable[VectorItem]:
+        fields = self._fields(entry)
+        for chunk, vector in enumerate(vectors):
+            if vector.any():
+                yield VectorItem(str(VectorId(entry.id, entry.text_hash, chunk)), vector, fields)
+
+    def _fields(self, entry: Entry) -> dict[str, FieldValue]:
+        named = {
+            "thread": self._spec.thread_of(entry.metadata),
+            "author": self._spec.author_of(entry.metadata),
+        }
+        return {
+            ENTRY_FIELD: entry.id,
+            "timestamp": entry.timestamp,
+            "origin": entry.origin,
+            **{name: value for name, value in named.items() if value is not None},
+        }
+
+
+def _parted(rows: Vectors, counts: Iterable[int]) -> Iterable[Vectors]:
+    start = 0
+    for count in counts:
+        yield rows[start : start + count]
+        start += count
+
+
+def _old_ids(work: Work, *, keep: str) -> tuple[str, ...]:
+    """Of the vectors that were settled last, unless they are the ones to keep."""
+    held = work.mark.held
+    if not held or held == keep:
+        return ()
+    return tuple(str(VectorId(work.id, held, chunk)) for chunk in range(work.mark.chunks))

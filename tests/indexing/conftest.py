@@ -1,0 +1,89 @@
+"""A family on real parts: an SQLite file, exact vectors, the bundled embedder."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualstore.documents.base import Database, DocumentStore
+from dualstore.documents.sqlite import SqliteDatabase
+from dualstore.embedders.base import Embedder, Vectors
+from dualstore.embedders.static import StaticEmbedder
+from dualstore.entry import Drafter
+from dualstore.family import FamilySpec
+from dualstore.indexing.generations import GenerationBook
+from dualstore.indexing.indexer import Indexer
+from dualstore.indexing.removals import Removals
+from dualstore.vectors.base import VectorIndex
+from dualstore.vectors.exact import ExactVectors
+
+SPEC = FamilySpec("tests_indexing", filter_fields=("role",))
+
+
+class Listening(StaticEmbedder):
+    """The bundled embedder, which notes what it is given, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+        self.fails: Callable[[Sequence[str]], Awaitable[None]] | None = None
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if self.fails:
+            await self.fails(texts)
+        self.given += texts
+        return await super().embed(texts)
+
+
+@dataclass
+class Family:
+    """Everything that indexes one family, with a clock that stands still."""
+
+    database: Database
+    store: DocumentStore
+    place: ExactVectors = field(default_factory=ExactVectors)
+    embedder: Listening = field(default_factory=Listening)
+    now: int = 1000
+
+    def indexer(self, embedder: Embedder | None = None) -> Indexer:
+        return Indexer(
+            self.store,
+            place=self.place,
+            embedder=embedder or self.embedder,
+            book=self.book,
+            removals=self.removals,
+            clock=lambda: self.now,
+        )
+
+    @property
+    def book(self) -> GenerationBook:
+        return GenerationBook(self.database.records, SPEC.name)
+
+    @property
+    def removals(self) -> Removals:
+        return Removals(self.database.records, self.store, lambda: self.now)
+
+    async def put(self, each: str, text: str, **metadata: Any) -> None:
+        item = {"id": each, "text": text, "timestamp": 5, "metadata": metadata}
+        await self.store.put([Drafter(SPEC).draft(item, now=self.now)], now=self.now)
+
+    async def index(self) -> VectorIndex:
+        return await self.indexer().index()
+
+    async def held(self) -> dict[str, int]:
+        """How many vectors of each entry the index has."""
+        index, counts = await self.index(), dict[str, int]()
+        for each in await index.scan():
+            entry = each.split(":", 2)[2]
+            counts[entry] = counts.get(entry, 0) + 1
+        return counts
+
+
+@pytest.fixture
+async def family(tmp_path: Path) -> AsyncIterator[Family]:
+    async with SqliteDatabase(tmp_path / "a.db") as database:
+        made = Family(database, await database.family(SPEC))
+        await made.book.open(made.embedder)
+        yield made

@@ -1,0 +1,77 @@
+import asyncio
+
+import pytest
+
+from dualstore.errors import UnavailableError
+from dualstore.indexing import worker as rooms
+from dualstore.indexing.worker import IndexWorker
+from tests.indexing.conftest import Family
+
+
+def _worker(family: Family) -> IndexWorker:
+    return IndexWorker(family.indexer().step, family.store, clock=lambda: family.now)
+
+
+async def test_drain_waits_until_nothing_is_due(family: Family) -> None:
+    async with _worker(family) as worker:
+        for number in range(30):
+            await family.put(f"m{number}", f"word {number}")
+        await asyncio.wait_for(worker.drain(), 10)
+        assert len(await family.held()) == 30
+
+
+async def test_it_works_in_the_background_once_it_is_woken(family: Family) -> None:
+    async with _worker(family) as worker:
+        await family.put("a", "words")
+        await asyncio.sleep(0.05)
+        assert await family.held() == {}
+        worker.wake()
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if await family.held():
+                break
+        assert await family.held() == {"a": 1}
+
+
+async def test_drain_that_runs_out_of_time_says_what_is_in_the_way(family: Family) -> None:
+    async def down(_: object) -> None:
+        raise UnavailableError("the embedder is asleep")
+
+    family.embedder.fails = down
+    await family.put("a", "words")
+    async with _worker(family) as worker:
+        with pytest.raises(UnavailableError, match=r"1 documents of .* the embedder is asleep"):
+            await worker.drain(timeout=0.2)
+
+
+async def test_drain_gives_up_after_many_failures(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "MOST_FAILURES", 1)
+
+    async def broken() -> int:
+        raise RuntimeError("a bug in a backend of a user's")
+
+    await family.put("a", "words")
+    async with IndexWorker(broken, family.store, clock=lambda: family.now) as worker:
+        with pytest.raises(UnavailableError, match="a bug in a backend"):
+            await asyncio.wait_for(worker.drain(), 5)
+
+
+async def test_leaving_gives_back_what_is_under_way(family: Family) -> None:
+    async def hang(_: object) -> None:
+        await asyncio.sleep(60)
+
+    family.embedder.fails = hang
+    await family.put("a", "words")
+    async with _worker(family) as worker:
+        worker.wake()
+        await asyncio.sleep(0.1)
+        assert (await family.store.index_status()).leased == 1
+    status = await family.store.index_status()
+    assert (status.due, status.leased) == (1, 0)
+
+
+async def test_leaving_a_worker_that_never_worked_is_nothing(family: Family) -> None:
+    async with _worker(family):
+        pass

@@ -1,0 +1,96 @@
+"""One fixture over all backends: the tests that use it run on each, and never ask which it is."""
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from dualstore.vectors.base import VectorIndex, VectorPlace
+from dualstore.vectors.chroma import ChromaEmbedded
+from dualstore.vectors.chroma_http import ChromaHttp
+from dualstore.vectors.chroma_server import ChromaPrivate
+from dualstore.vectors.exact import ExactVectors
+from tests.support.chroma_processes import (
+    MARK,
+    chroma_server,
+    new_database,
+    processes,
+    wait_until,
+)
+from tests.vectors.making import DIMENSION
+
+# A slow machine is no failure, and a run that others must be able to repeat is not random.
+settings.register_profile("tests", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("tests")
+
+Place = Callable[[], VectorPlace]
+"""Makes a place, not yet entered; all that one of these makes share what is stored."""
+
+LASTING = ("embedded", "private", "served")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    """Every process that these tests started, however indirectly, has to be gone at the end."""
+    mark = uuid.uuid4().hex
+    os.environ[MARK] = mark
+    yield
+    del os.environ[MARK]
+    wait_until(lambda: not processes("chroma", mark=mark), seconds=15)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Chroma server for the whole run: take a database of your own."""
+    with chroma_server(tmp_path_factory.mktemp("served")) as url:
+        yield url
+
+
+@pytest.fixture(params=("exact", *LASTING))
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place of one's own, empty."""
+    return _place(request, tmp_path)
+
+
+@pytest.fixture(params=LASTING)
+def lasting_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """As `place`, where what is stored outlives the object."""
+    return _place(request, tmp_path)
+
+
+def _place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    match request.param:
+        case "exact":
+            return _one(ExactVectors())
+        case "embedded":
+            return lambda: ChromaEmbedded(folder / "vectors")
+        case "private":
+            return lambda: ChromaPrivate(folder / "vectors", linger=0)
+        case _:
+            return _served(request.getfixturevalue("server"))
+
+
+def _one(place: VectorPlace) -> Place:
+    return lambda: place
+
+
+def _served(url: str) -> Place:
+    database = f"test-{uuid.uuid4().hex}"
+    new_database(url, database)
+    return lambda: ChromaHttp(url, database=database)
+
+
+@pytest.fixture
+async def opened(place: Place) -> AsyncIterator[VectorPlace]:
+    """An open place."""
+    async with place() as one:
+        yield one
+
+
+@pytest.fixture
+async def index(opened: VectorPlace) -> VectorIndex:
+    """An index that holds nothing yet."""
+    return await opened.index("family", dimension=DIMENSION)
