@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any, Final
@@ -26,11 +27,17 @@ def to_json(value: Any, field: str) -> str:
 
     Only real JSON values are taken, so that reading the text gives the very same value back.
     """
-    _check(value, field)
+    try:
+        _check(value, field)
+    except EntryTooLargeError:
+        raise
+    except EntryError as error:
+        raise EntryError(_place(value, field, _is_refused), error.reason) from None
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError as error:
-        raise EntryError(field, _unencodable(str(error))) from None
+        place = _place(value, field, _holds_surrogate)
+        raise EntryError(place, _unencodable(str(error))) from None
 
 
 def from_json(text: str | bytes) -> Any:
@@ -107,6 +114,43 @@ def _check(value: Any, field: str) -> None:
         if type(item) in _CONTAINERS:
             raise EntryError(field, f"is nested deeper than {MAX_DEPTH}, or contains itself")
         _members(item, field)
+
+
+def _place(value: Any, field: str, is_wrong: Callable[[Any], bool]) -> str:
+    """The path to the first value that is wrong; the field itself where there is none."""
+    level = [(field, value)]
+    for _ in range(MAX_DEPTH + 1):
+        for path, item in level:
+            if is_wrong(item):
+                return path
+        level = [inner for path, item in level for inner in _inside(path, item)]
+    return field
+
+
+def _inside(path: str, value: Any) -> list[tuple[str, Any]]:
+    if type(value) is dict:
+        return [(f"{path}.{_key(key)}", member) for key, member in value.items()]
+    if type(value) is list:
+        return [(f"{path}[{at}]", member) for at, member in enumerate(value)]
+    return []
+
+
+def _key(key: Any) -> str:
+    """As it is, where it can be printed."""
+    return key[:80] if type(key) is str and key.isprintable() else shown(key)
+
+
+def _is_refused(value: Any) -> bool:
+    try:
+        _members(value, "")
+    except EntryError:
+        return True
+    return False
+
+
+def _holds_surrogate(value: Any) -> bool:
+    texts = [value] if type(value) is str else value if type(value) is dict else ()
+    return any(_SURROGATE.search(text) for text in texts)
 
 
 def _own_size(value: Any) -> int:

@@ -81,7 +81,7 @@ WRONG_ITEMS: list[tuple[str, Any, str]] = [
     ("no date", {"text": "a", "timestamp": "soon"}, "timestamp: 'soon' is not an ISO date"),
     ("metadata is a list", {"text": "a", "metadata": []}, "metadata: must be a dict, not list"),
     ("metadata is null", {"text": "a", "metadata": None}, "metadata: must be a dict, not NoneType"),
-    ("nan", {"text": "a", "metadata": {"x": float("nan")}}, "metadata: holds nan"),
+    ("nan", {"text": "a", "metadata": {"x": float("nan")}}, "metadata.x: holds nan"),
     ("infinity", {"text": "a", "body": float("inf")}, "body: holds inf"),
     ("big integer", {"text": "a", "body": 2**63}, "body: holds an integer beyond 64 bits"),
     ("key is no text", {"text": "a", "metadata": {1: 2}}, "metadata: holds the key 1"),

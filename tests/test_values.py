@@ -103,11 +103,21 @@ class _Text(str):
     ],
     ids=lambda value: f"{type(value).__name__}",
 )
-def test_what_is_not_json_is_refused_at_any_depth_naming_the_field(value: Any, reason: str) -> None:
-    for holder in (value, [value], {"a": [{"b": value}]}):
+def test_what_is_not_json_is_refused_at_any_depth_naming_its_place(value: Any, reason: str) -> None:
+    for holder, place in (
+        (value, "metadata"),
+        ([value], "metadata[0]"),
+        ({"x": [1], "a": [{}, {"b": value}]}, "metadata.a[1].b"),
+    ):
         with pytest.raises(EntryError, match=reason) as caught:
             to_json(holder, "metadata")
-        assert (caught.value.field, str(caught.value)[:10]) == ("metadata", "metadata: ")
+        assert caught.value.field == place
+        assert str(caught.value).startswith(f"{place}: ")
+
+
+def test_a_place_is_shown_even_if_its_name_can_not_be_printed() -> None:
+    with pytest.raises(EntryError, match=r"^metadata\.'a\\n\\ud800': holds nan"):
+        to_json({"a\n\ud800": float("nan")}, "metadata")
 
 
 def test_a_wrong_leaf_is_found_at_the_deepest_level() -> None:

@@ -12,8 +12,9 @@ from pymongo.topology_description import TopologyDescription
 
 from dualstore.documents.base import Database, DocumentStore, Health
 from dualstore.documents.doors import record_family
-from dualstore.documents.mongo_collection import Line, MongoCollection, resolved
+from dualstore.documents.mongo_collection import MongoCollection
 from dualstore.documents.mongo_documents import MongoDocuments
+from dualstore.documents.mongo_line import Line, resolved
 from dualstore.documents.mongo_records import MongoRecords
 from dualstore.errors import SettingsError, StorageError, StorageLayoutError, shown
 from dualstore.family import FamilySpec
@@ -105,7 +106,7 @@ class MongoDatabase(Database):
     async def health(self) -> Health:
         build = await self._command("buildInfo")
         return Health(
-            backend=f"MongoDB {build['version']}",
+            backend=f"MongoDB {build.get('version', 'of an unknown version')}",
             location=self._locate(),
             layout=LAYOUT,
             bytes=await self._bytes(),
@@ -145,8 +146,11 @@ class MongoDatabase(Database):
         known = getattr(self._database.client, "topology_description", None)
         if not isinstance(known, TopologyDescription):
             return f"MongoDB database {self._database.name}"
-        hosts = ",".join(f"{host}:{port}" for host, port in sorted(known.server_descriptions()))
-        return f"mongodb://{hosts}/{self._database.name}"
+        addresses = sorted(known.server_descriptions())
+        # whose servers are named in the DNS, which has not been asked yet
+        scheme = "mongodb+srv" if any(port is None for _, port in addresses) else "mongodb"
+        hosts = ",".join(host if port is None else f"{host}:{port}" for host, port in addresses)
+        return f"{scheme}://{hosts}/{self._database.name}"
 
 
 def _collection_name(family: str) -> str:

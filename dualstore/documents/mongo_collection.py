@@ -1,94 +1,46 @@
-"""The seam to the driver: every call is bounded in time and raises our errors only.
+"""One collection: reads that are bounded in rows and bytes, and writes that say what they did.
 
 Only what motor and PyMongo's asynchronous client have in common is used, and nothing that needs
 a replica set.
 """
 
-import asyncio
-import inspect
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from bson.errors import BSONError
 from bson.int64 import Int64
 from pymongo import DeleteMany, InsertOne, ReplaceOne, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from dualstore.documents.cursors import Position
-from dualstore.documents.mongo_errors import DUPLICATE_KEY, SILENT, WRITE_CONFLICT, mapped
+from dualstore.documents.mongo_errors import DUPLICATE_KEY, WRITE_CONFLICT
 from dualstore.documents.mongo_keys import to_key, to_name
-from dualstore.errors import InvalidInputError, UnavailableError
+from dualstore.documents.mongo_line import Line, pause, resolved
+from dualstore.documents.mongo_portions import (
+    EVERYTHING,
+    NOTHING,
+    SIZE,
+    WITHIN,
+    Fields,
+    Row,
+    has_content,
+    is_whole,
+    only_small,
+    portions,
+    share_of,
+)
+from dualstore.errors import UnavailableError
 
 T = TypeVar("T")
-Row = dict[str, Any]
 Query = dict[str, Any]
-Fields = Mapping[str, int]
 Write = InsertOne[Row] | ReplaceOne[Row] | UpdateOne | DeleteMany
 
 BATCH: Final = 1000
 """Documents that are asked for, or named, in one call."""
-SIZE: Final = "bytes"
-"""The field that says how large the content of a document is."""
-HEAVY: Final = frozenset({"text", "metadata", "body", "value"})
-"""The fields that make a document large."""
-PORTION: Final = 8 * 1024 * 1024
-"""Bytes of content that are asked for in one call, unless a single document has more."""
 ATTEMPTS: Final = 50
 """How often a write is tried whose document others change all the time."""
-_PAUSE: Final = 0.02
-
-
-class Line:
-    """Calls a database; knows how long to wait, and what to name in errors."""
-
-    def __init__(self, locate: Callable[[], str], *, timeout: float) -> None:
-        self._locate = locate
-        self._timeout = timeout
-        self._open = True
-
-    def close(self) -> None:
-        """From now on nothing is asked any more."""
-        self._open = False
-
-    async def call(self, ask: Callable[[], Any]) -> Any:
-        """What `ask` gives. A conflict with another writer had no effect: it is asked again."""
-        if not self._open:
-            raise UnavailableError(f"{self._locate()} was left; open it anew")
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await _insistently(ask)
-        except TimeoutError as error:
-            raise UnavailableError(
-                f"{self._locate()} {SILENT} (waited {self._timeout:g} s)"
-            ) from error
-        except (PyMongoError, BSONError) as error:
-            raise mapped(error, self._locate()) from error
-        except UnicodeEncodeError as error:
-            raise InvalidInputError(f"a name or an id can't be encoded: {error}") from error
-
-
-async def _insistently(ask: Callable[[], Any]) -> Any:
-    while True:
-        try:
-            return await resolved(ask())
-        except OperationFailure as error:
-            if error.code != WRITE_CONFLICT:
-                raise
-        await pause()
-
-
-async def resolved(answer: Any) -> Any:
-    """The answer, awaited where its driver wants that: motor and PyMongo differ in some."""
-    return await answer if inspect.isawaitable(answer) else answer
-
-
-async def pause() -> None:
-    """Wait a little, never the same time, so that writers in conflict get out of step."""
-    await asyncio.sleep(random.uniform(0, _PAUSE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +116,34 @@ class MongoCollection:
 
     async def find_ids(self, query: Query, ids: Sequence[str], fields: Fields) -> dict[str, Row]:
         """The rows by id, however many ids there are and however large the rows."""
-        found: dict[str, Row] = {}
+        return await self.pick(query, ids, fields, lambda row: row)
+
+    async def pick(
+        self, query: Query, ids: Sequence[str], fields: Fields, convert: Callable[[Row], T]
+    ) -> dict[str, T]:
+        """By id what `convert` makes of the rows, in no order."""
+        found: dict[str, T] = {}
         for some in batches(list(dict.fromkeys(ids))):
-            keys = list(map(to_key, some))
-            rows = await self._rows({**query, "_id": {"$in": keys}}, keys, fields)
-            found.update((to_name(row["_id"]), row) for row in rows)
+            there = {**query, "_id": {"$in": list(map(to_key, some))}}
+            named = await self.read(
+                there, fields, lambda row: (to_name(row["_id"]), convert(row)), most=len(some)
+            )
+            found.update(named)
+        return found
+
+    async def read(
+        self, query: Query, fields: Fields, convert: Callable[[Row], T], *, most: int
+    ) -> list[T]:
+        """What `convert` makes of all rows, in no order; `most` is how many there may be."""
+        if most == 1 or not has_content(fields):
+            return [convert(row) for row in await self.find(query, fields)]
+        rows = await self.find({**query, SIZE: {WITHIN: share_of(most)}}, fields)
+        known = {row["_id"] for row in rows}
+        found = [convert(row) for row in rows]
+        if len(known) < most:
+            places = await self.find(query, {SIZE: 1})
+            for portion in portions([row for row in places if row["_id"] not in known], NOTHING):
+                found += map(convert, (await self._by_key(query, portion, fields)).values())
         return found
 
     async def collect(
@@ -191,30 +166,51 @@ class MongoCollection:
         size = min(enough or BATCH, BATCH)
         while True:
             there = {"$and": [query, order.beyond(after)]} if after else query
-            places = await self.find(
-                there, {order.field: 1, SIZE: 1}, sort=order.keys, limit=size, skip=skip
-            )
-            for keys in _portions(places, fields):
-                rows = await self.find({"$and": [query, {"_id": {"$in": keys}}]}, fields)
-                by_key = {row["_id"]: row for row in rows}
-                made = [convert(by_key[key]) for key in keys if key in by_key]
-                found += [each for each in made if each is not None]
+            rows = await self._first(there, fields, order, size, skip)
+            share = share_of(size) if has_content(fields) else EVERYTHING
+            for portion in portions(rows, share):
+                some = await self._completed(query, portion, fields, order, share)
+                found += [made for row in some if (made := convert(row)) is not None]
                 if enough is not None and len(found) >= enough:
                     return found[:enough]
-            if len(places) < size:
+            if len(rows) < size:
                 return found
-            last = places[-1]
-            after, skip, size = Position(last[order.field], last["_id"]), 0, BATCH
+            after, skip, size = Position(rows[-1][order.field], rows[-1]["_id"]), 0, BATCH
 
-    async def _rows(self, query: Query, keys: Sequence[str], fields: Fields) -> list[Row]:
-        """One document fits into an answer; of several, their sizes are asked first."""
-        if len(keys) == 1 or not HEAVY.intersection(fields):
-            return await self.find(query, fields)
-        places = await self.find(query, {SIZE: 1})
-        rows: list[Row] = []
-        for some in _portions(places, fields):
-            rows += await self.find({**query, "_id": {"$in": some}}, fields)
-        return rows
+    async def _first(
+        self, query: Query, fields: Fields, order: Order, limit: int, skip: int
+    ) -> list[Row]:
+        """The rows in order, the large ones without their content."""
+        if not has_content(fields):
+            return await self.find(query, fields, sort=order.keys, limit=limit, skip=skip)
+        skipping: list[Row] = [{"$skip": skip}] if skip else []
+        rows = await self.aggregate(
+            [
+                {"$match": query},
+                {"$sort": dict(order.keys)},
+                *skipping,
+                {"$limit": limit},
+                {"$project": only_small({**fields, order.field: 1}, share_of(limit))},
+            ]
+        )
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+    async def _completed(
+        self, query: Query, rows: Sequence[Row], fields: Fields, order: Order, share: float
+    ) -> list[Row]:
+        """With all of their content, and without those that have got another place meanwhile."""
+        large = [row for row in rows if not is_whole(row, share)]
+        if not large:
+            return list(rows)
+        whole = await self._by_key(query, large, fields)
+        there = [(row, row if is_whole(row, share) else whole.get(row["_id"])) for row in rows]
+        return [row for place, row in there if row and row[order.field] == place[order.field]]
+
+    async def _by_key(self, query: Query, rows: Sequence[Row], fields: Fields) -> dict[str, Row]:
+        """What the query says of `_id` is true of these, and no id ever changes."""
+        keys = [row["_id"] for row in rows]
+        found = await self.find({**query, "_id": {"$in": keys}}, fields)
+        return {row["_id"]: row for row in found}
 
     async def aggregate(self, pipeline: Sequence[Row]) -> list[Row]:
         """All that the pipeline gives."""
@@ -307,17 +303,3 @@ def _plain(row: Row) -> Row:
 def batches(items: Sequence[T]) -> list[Sequence[T]]:
     """In order, at most `BATCH` in each."""
     return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
-
-
-def _portions(places: Sequence[Row], fields: Fields) -> list[list[str]]:
-    """The keys of these rows, in order, as many in each as may be asked for at once."""
-    portions: list[list[str]] = []
-    room = 0
-    for place in places:
-        size = place.get(SIZE, 0) if HEAVY.intersection(fields) else 0
-        if not portions or size > room:
-            portions.append([])
-            room = PORTION
-        portions[-1].append(place["_id"])
-        room -= size
-    return portions

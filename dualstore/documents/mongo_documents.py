@@ -31,9 +31,10 @@ from dualstore.documents.doors import (
     was_settled,
     was_written,
 )
-from dualstore.documents.mongo_collection import Index, MongoCollection, Order, Query, Row
+from dualstore.documents.mongo_collection import Index, MongoCollection, Order, Query
 from dualstore.documents.mongo_filters import ODD, Compiled, compile_filter
 from dualstore.documents.mongo_keys import to_key
+from dualstore.documents.mongo_portions import Row
 from dualstore.documents.mongo_rows import ENTRY_FIELDS, FACT_FIELDS, to_entry
 from dualstore.documents.mongo_terms import LIVE, MongoTerms
 from dualstore.documents.mongo_work import MongoWork
@@ -49,7 +50,11 @@ INDEXES: Final = (
     Index(("thread", "ts", "_id")),  # pages of a thread, neighbours, tallies
     Index(("terms",)),  # candidates
     Index(("attrs",)),  # every filter on metadata
-    Index(("claim_at", "due_since"), {"sparse": True}),  # what can be claimed
+    # what can be claimed, in the order of claims; a sparse index would have every `_id`
+    Index(
+        ("claim_at", "due_since", "_id"),
+        {"partialFilterExpression": {"claim_at": {"$exists": True}}},
+    ),
     Index(("token",), {"sparse": True}),  # what a claim took
     Index(("state", "due_since")),  # the index status
     # beside each filter: what it can't be asked about, in the order of pages
@@ -81,8 +86,7 @@ class MongoDocuments(DocumentStore):
         return puts
 
     async def get(self, ids: Sequence[str]) -> dict[str, Entry]:
-        rows = await self._rows.find_ids(LIVE, check_ids(ids), ENTRY_FIELDS)
-        return {each: to_entry(row) for each, row in rows.items()}
+        return await self._rows.pick(LIVE, check_ids(ids), ENTRY_FIELDS, to_entry)
 
     async def page(
         self,

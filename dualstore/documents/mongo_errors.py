@@ -1,5 +1,7 @@
 """Every error that MongoDB's drivers can raise, as one of ours."""
 
+import struct
+import traceback
 from typing import Final
 
 from bson.errors import BSONError, InvalidBSON
@@ -30,6 +32,10 @@ from dualstore.errors import (
 DUPLICATE_KEY: Final = 11000
 WRITE_CONFLICT: Final = 112
 SILENT: Final = "doesn't answer; check that it runs and can be reached from here, and try again"
+
+STUMBLES: Final = (LookupError, TypeError, ValueError, AttributeError, struct.error)
+"""What a driver trips over when an answer isn't what the protocol says."""
+_DRIVERS: Final = frozenset({"bson", "motor", "pymongo"})
 
 _Meaning = tuple[type[DualStoreError], str]
 
@@ -95,6 +101,13 @@ def mapped(error: PyMongoError | BSONError, location: str) -> DualStoreError:
     kind, meaning = _meaning(error)
     text = f"{location} {meaning} ({_reason(error):.300})"
     return EntryTooLargeError("entry", text) if kind is EntryTooLargeError else kind(text)
+
+
+def is_drivers(error: Exception) -> bool:
+    """Whether it comes out of the driver's own code, not out of ours."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    origin: str = frames[-1].f_globals.get("__name__", "") if frames else ""
+    return origin.partition(".")[0] in _DRIVERS
 
 
 def _meaning(error: PyMongoError | BSONError) -> _Meaning:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dualstore.attributes import attribute, is_exact, span, whole_span
-from dualstore.documents.mongo_collection import Query, Row
+from dualstore.documents.mongo_collection import Query
 from dualstore.documents.mongo_keys import to_key, to_name
-from dualstore.documents.mongo_rows import to_value
+from dualstore.documents.mongo_portions import Row
+from dualstore.documents.mongo_rows import legible, to_metadata
 from dualstore.family import FamilySpec
 from dualstore.filters import And, Filter, Leaf, Not, Op, Or, fold, kind_of, matches, normal
 
@@ -65,7 +66,7 @@ class Compiled:
         """Whether a row that the query found matches; it must have `FACT_FIELDS`."""
         if self.exact and not (self.query and row.get("odd")):
             return True
-        return matches(self.where, Facts(row))
+        return matches(self.where, to_facts(row))
 
 
 def compile_filter(where: Filter, spec: FamilySpec) -> Compiled:
@@ -82,7 +83,13 @@ class Facts:
         self.text: str = row.get("text", "")
         self.timestamp: int = row["ts"]
         self.origin: str = row["origin"]
-        self.metadata: dict[str, Any] = to_value(row, "metadata", "{}")
+        self.metadata: dict[str, Any] = to_metadata(row)
+
+
+@legible("entry")
+def to_facts(row: Row) -> Facts:
+    """Of `FACT_FIELDS`."""
+    return Facts(row)
 
 
 def _compile(tree: Filter, thread_key: str | None) -> _Part:

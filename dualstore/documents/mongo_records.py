@@ -7,15 +7,14 @@ from dualstore.documents.base import Record, Records
 from dualstore.documents.doors import check_limit, check_question, check_record
 from dualstore.documents.mongo_collection import (
     BY_ID,
-    SIZE,
-    Fields,
     Index,
     MongoCollection,
     Order,
-    Row,
     batches,
 )
 from dualstore.documents.mongo_keys import to_key, to_name
+from dualstore.documents.mongo_portions import SIZE, Fields, Row
+from dualstore.documents.mongo_rows import legible
 from dualstore.values import from_json, size_of
 
 _FIELDS: Final[Fields] = dict.fromkeys("space key value version tokens".split(), 1)
@@ -101,9 +100,8 @@ class MongoRecords(Records):
         wanted = set(tokens)
         found: dict[str, Record] = {}
         for some in batches(list(wanted)):
-            joined = [_joined(space, token) for token in some]
-            for row in await self._rows.find({"tokens": {"$in": joined}}, _FIELDS):
-                record = _to_record(row)
+            named: Row = {"tokens": {"$in": [_joined(space, token) for token in some]}}
+            for record in await self._rows.read(named, _FIELDS, _to_record, most=len(some)):
                 found.update((token, record) for token in record.tokens if token in wanted)
         return found
 
@@ -122,6 +120,7 @@ def _guard(record: Record) -> Row:
     return {"_id": _joined(record.space, record.key), "version": record.version}
 
 
+@legible("record")
 def _to_record(row: Row) -> Record:
     space: str = row["space"]
     tokens = tuple(to_name(token)[len(space) + 1 :] for token in row.get("tokens", ()))

@@ -4,7 +4,7 @@ One document is one entry or one tombstone. All that a driver could have its own
 keys, depth) is kept as JSON text; what filters and searches need is derived from it:
 
     _id, text, ts, metadata, body, origin, version, rev, chash, thash, created, updated
-    bytes        of text, metadata and body
+    bytes        of text, metadata, body and stream
     live         false for a tombstone, which has nothing of the content
     thread, author
     folded       the text as `$contains` sees it, where that is another one
@@ -17,12 +17,13 @@ keys, depth) is kept as JSON text; what filters and searches need is derived fro
 
 import uuid
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final, TypeVar
 
 from dualstore.attributes import attributes
 from dualstore.documents.base import Candidate
-from dualstore.documents.mongo_collection import SIZE, Fields, Row
 from dualstore.documents.mongo_keys import to_key, to_name
+from dualstore.documents.mongo_portions import SIZE, Fields, Row
 from dualstore.documents.rules import Present, next_revision, next_update
 from dualstore.entry import Draft, Entry, SourceVersion
 from dualstore.errors import StorageCorruptError, shown
@@ -48,11 +49,12 @@ ENTRY_FIELDS: Final[Fields] = {
     **MARK_FIELDS,
     **dict.fromkeys("body rev chash thash created updated version".split(), 1),
 }
-PRESENT_FIELDS: Final[Fields] = {
+BURIED_FIELDS: Final[Fields] = {
     **MARK_FIELDS,
-    **dict.fromkeys("live rev chash thash created updated version".split(), 1),
-    **dict.fromkeys("ts origin metadata vector stamp".split(), 1),
+    **dict.fromkeys("live rev chash thash created updated version ts origin stamp".split(), 1),
 }
+"""What a deletion has to know."""
+PRESENT_FIELDS: Final[Fields] = {**BURIED_FIELDS, "metadata": 1, "vector": 1}
 CANDIDATE_FIELDS: Final[Fields] = dict.fromkeys("thread ts author stream vector".split(), 1)
 
 
@@ -72,6 +74,7 @@ def entry_row(
     now: int,
 ) -> Row:
     """The document to write for a draft that is created or updated."""
+    words = " ".join(stream)
     return {
         "_id": to_key(draft.id),
         "live": True,
@@ -84,10 +87,10 @@ def entry_row(
         "thash": draft.text_hash,
         "created": present.created_at if present else now,
         "updated": next_update(present, now),
-        "stream": " ".join(stream),
+        "stream": words,
         "terms": sorted(set(stream)),
         "stamp": stamp,
-        SIZE: size_of(draft.text, draft.metadata_json, draft.body_json or ""),
+        SIZE: size_of(draft.text, draft.metadata_json, draft.body_json or "", words),
         **_some(body=draft.body_json, version=_version(draft.source_version), vector=vector),
         **_some(author=draft.author, **_filterable(draft)),
         **mark_row(mark),
@@ -108,6 +111,7 @@ def tombstone_row(
     return {
         **{field: row[field] for field in kept},
         "live": False,
+        SIZE: 0,
         "chash": "",
         "thash": "",
         "rev": revision,
@@ -142,6 +146,25 @@ def mark_change(mark: IndexMark, stamp: str, **others: Any) -> Row:
     return {"$set": {**said, "stamp": stamp, **others}, **({"$unset": gone} if gone else {})}
 
 
+def legible(what: str) -> Callable[[Callable[[Row], T]], Callable[[Row], T]]:
+    """Reads a row, or raises `StorageCorruptError` that names the document."""
+
+    def checked(read: Callable[[Row], T]) -> Callable[[Row], T]:
+        @wraps(read)
+        def read_checked(row: Row) -> T:
+            try:
+                return read(row)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                name = shown(to_name(row["_id"]))
+                raise StorageCorruptError(f"{what} {name} can't be read back: {reason}") from error
+
+        return read_checked
+
+    return checked
+
+
+@legible("entry")
 def to_mark(row: Row) -> IndexMark:
     """The opposite of `mark_row`."""
     return IndexMark(
@@ -157,14 +180,15 @@ def to_mark(row: Row) -> IndexMark:
     )
 
 
+@legible("entry")
 def to_entry(row: Row) -> Entry:
     """Of `ENTRY_FIELDS`; a row without text, metadata or body has empty ones."""
     return Entry(
         id=to_name(row["_id"]),
         text=row.get("text", ""),
         timestamp=row["ts"],
-        metadata=to_value(row, "metadata", "{}"),
-        body=to_value(row, "body", "null"),
+        metadata=to_metadata(row),
+        body=from_json(row.get("body", "null")),
         revision=row["rev"],
         content_hash=row["chash"],
         text_hash=row["thash"],
@@ -172,23 +196,19 @@ def to_entry(row: Row) -> Entry:
         created_at=row["created"],
         updated_at=row["updated"],
         origin=row["origin"],
-        source_version=_read(row, "version", SourceVersion.parse),
+        source_version=SourceVersion.parse(row.get("version")),
     )
 
 
-def to_value(row: Row, field: str, absent: str) -> Any:
-    """The JSON value of a field; raises `StorageCorruptError` that names the document."""
-    return _read(row, field, lambda text: from_json(absent if text is None else text))
+def to_metadata(row: Row) -> dict[str, Any]:
+    """Its metadata, which are an object; raises `ValueError` if they aren't."""
+    metadata = from_json(row.get("metadata", "{}"))
+    if type(metadata) is not dict:
+        raise ValueError("metadata is no object")
+    return metadata
 
 
-def _read(row: Row, field: str, convert: Callable[[Any], T]) -> T:
-    try:
-        return convert(row.get(field))
-    except (ValueError, TypeError) as error:
-        name = shown(to_name(row["_id"]))
-        raise StorageCorruptError(f"entry {name} can't be read back: {field}: {error}") from error
-
-
+@legible("entry")
 def to_present(row: Row) -> Present:
     """Of `PRESENT_FIELDS`."""
     return Present(
@@ -197,13 +217,14 @@ def to_present(row: Row) -> Present:
         revision=row["rev"],
         content_hash=row["chash"],
         text_hash=row["thash"],
-        source_version=_read(row, "version", SourceVersion.parse),
+        source_version=SourceVersion.parse(row.get("version")),
         created_at=row["created"],
         updated_at=row["updated"],
         mark=to_mark(row),
     )
 
 
+@legible("entry")
 def to_candidate(row: Row) -> Candidate:
     """Of `CANDIDATE_FIELDS`."""
     return Candidate(

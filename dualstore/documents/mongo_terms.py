@@ -8,9 +8,10 @@ from bson.int64 import Int64
 
 from dualstore.documents.base import Candidate, Candidates, Neighbours
 from dualstore.documents.cursors import Position
-from dualstore.documents.mongo_collection import MongoCollection, Order, Query, Row, batches
+from dualstore.documents.mongo_collection import MongoCollection, Order, Query, batches
 from dualstore.documents.mongo_filters import ODD, Compiled
 from dualstore.documents.mongo_keys import to_name
+from dualstore.documents.mongo_portions import Row
 from dualstore.documents.mongo_rows import CANDIDATE_FIELDS, FACT_FIELDS, to_candidate
 from dualstore.documents.weights import weigh
 
@@ -39,8 +40,7 @@ class MongoTerms:
         return Candidates(best, frequencies, count, cut=len(ids) > limit)
 
     async def by_id(self, ids: Sequence[str]) -> dict[str, Candidate]:
-        rows = await self._rows.find_ids(LIVE, ids, CANDIDATE_FIELDS)
-        return {each: to_candidate(row) for each, row in rows.items()}
+        return await self._rows.pick(LIVE, ids, CANDIDATE_FIELDS, to_candidate)
 
     async def _counts(self, queries: Sequence[Query]) -> list[int]:
         found: list[int] = []
@@ -71,9 +71,8 @@ class MongoTerms:
         doubtful = {each for each in ids if odd[each] or not compiled.exact}
         if compiled.is_everything or not doubtful:
             return ids
-        facts = await self._rows.find_ids(LIVE, list(doubtful), FACT_FIELDS)
-        held = {each for each, row in facts.items() if compiled.holds(row)}
-        return [each for each in ids if each in held or each not in doubtful]
+        held = await self._rows.pick(LIVE, list(doubtful), FACT_FIELDS, compiled.holds)
+        return [each for each in ids if each not in doubtful or held.get(each)]
 
     async def neighbours(
         self, ids: Sequence[str], *, before: int, after: int
@@ -95,9 +94,15 @@ class MongoTerms:
         if "thread" not in row or not limit:
             return ()
         place = Position(row["ts"], row["_id"])
-        query = {"thread": row["thread"], **order.beyond(place)}
-        rows = await self._rows.find(query, CANDIDATE_FIELDS, sort=order.keys, limit=limit)
-        return tuple(map(to_candidate, rows))
+        found = await self._rows.collect(
+            {"thread": row["thread"]},
+            CANDIDATE_FIELDS,
+            to_candidate,
+            enough=limit,
+            order=order,
+            after=place,
+        )
+        return tuple(found)
 
 
 def _ranking(weights: Mapping[str, int], possible: Query) -> list[Row]:

@@ -16,14 +16,13 @@ from dualstore.documents.mongo_collection import (
     ATTEMPTS,
     BATCH,
     BY_ID,
-    Fields,
     MongoCollection,
     Order,
-    Row,
     batches,
-    pause,
 )
 from dualstore.documents.mongo_keys import to_key, to_name
+from dualstore.documents.mongo_line import pause
+from dualstore.documents.mongo_portions import Fields, Row
 from dualstore.documents.mongo_rows import (
     ENTRY_FIELDS,
     MARK_FIELDS,
@@ -52,40 +51,44 @@ class MongoWork:
 
     async def claim(self, limit: int, *, now: int, lease: int) -> list[Work]:
         token = uuid.uuid4().hex
-        await self._lease(limit, token, now=now, until=now + lease)
-        rows = await self._rows.collect({"token": token}, _WORK_FIELDS, lambda row: row)
-        works = [work for row in rows if (work := await self._to_work(row))]
+        asked = await self._lease(limit, token, now=now, until=now + lease)
+        found = await self._rows.pick({"token": token}, asked, _WORK_FIELDS, self._to_work)
+        damaged = [one for one in found.values() if isinstance(one, UpdateOne)]
+        if damaged:
+            await self._rows.write(damaged)
+        works = [one for one in found.values() if isinstance(one, Work)]
         return sorted(works, key=lambda work: (work.mark.due_since or 0, work.id))
 
-    async def _lease(self, limit: int, token: str, *, now: int, until: int) -> None:
-        """Others may be quicker: then look again for what is left."""
+    async def _lease(self, limit: int, token: str, *, now: int, until: int) -> list[str]:
+        """The ids that were asked for. Others may be quicker: then look for what is left."""
+        tried: list[str] = []
         due: Row = {"claim_at": {"$lte": now}}
         fruitless = 0
         while limit > 0 and fruitless < ATTEMPTS:
             asked = min(limit, BATCH)
             found = await self._rows.find(due, {"_id": 1}, sort=_LONGEST_DUE, limit=asked)
             if not found:
-                return
+                break
+            tried += [to_name(row["_id"]) for row in found]
             ids = [row["_id"] for row in found]
             took = await self._rows.update_many(
                 {"_id": {"$in": ids}, **due}, _lease_change(token, until)
             )
             limit -= took
             if took == len(found) < asked:
-                return
+                break
             if not took:
                 fruitless += 1
                 await pause()
+        return tried
 
-    async def _to_work(self, row: Row) -> Work | None:
+    def _to_work(self, row: Row) -> Work | UpdateOne:
         """A document that can't be read back fails by itself, not its batch."""
         try:
             entry = to_entry(row)
         except StorageCorruptError as error:
-            failed = settled(to_mark(row), Failed(str(error)))
             taken = {"_id": row["_id"], "token": row["token"]}
-            await self._rows.update(taken, mark_change(failed, new_stamp()))
-            return None
+            return UpdateOne(taken, _failure_change(str(error)))
         keeps = row["live"] and self._drafter.is_indexable(entry.text, entry.metadata)
         return Work(
             id=entry.id,
@@ -172,6 +175,14 @@ def _settle_write(settlement: Settlement, stamp: str) -> UpdateOne:
         others["vector"] = outcome.vector
     change = mark_change(settled(work.mark, outcome), stamp, **others)
     return UpdateOne({"_id": to_key(work.id), "token": work.token}, change)
+
+
+def _failure_change(reason: str) -> Row:
+    """What `Failed` does to a mark that may be damaged itself."""
+    change = mark_change(settled(IndexMark(IndexState.LEASED), Failed(reason)), new_stamp())
+    for kept in ("held", "chunks", "residue", "attempts"):
+        del change["$set"][kept]
+    return change
 
 
 def _doubt_change(now: int) -> Row:

@@ -12,14 +12,15 @@ from dualstore.documents.mongo_collection import (
     ATTEMPTS,
     BATCH,
     MongoCollection,
-    Row,
     Write,
     batches,
-    pause,
 )
-from dualstore.documents.mongo_filters import Facts
+from dualstore.documents.mongo_filters import to_facts
 from dualstore.documents.mongo_keys import to_key
+from dualstore.documents.mongo_line import pause
+from dualstore.documents.mongo_portions import Fields, Row
 from dualstore.documents.mongo_rows import (
+    BURIED_FIELDS,
     PRESENT_FIELDS,
     entry_row,
     new_stamp,
@@ -104,7 +105,7 @@ class MongoWriter:
         burial = _Burial(now, origin, source_version, expect)
         outcomes: dict[str, DeleteOutcome] = {}
         for some in batches(list(dict.fromkeys(ids))):
-            outcomes |= await self._carry_out(some, burial.plan)
+            outcomes |= await self._carry_out(some, burial.plan, fields=BURIED_FIELDS)
         return outcomes
 
     async def _put_some(
@@ -117,18 +118,18 @@ class MongoWriter:
 
         # what a caller writes himself is mostly new, what comes from a remote mostly isn't
         new = not expect and all(draft.origin == LOCAL for draft in drafts)
-        puts = await self._carry_out(list(by_id), plan, probably_new=new)
+        puts = await self._carry_out(list(by_id), plan, fields=PRESENT_FIELDS, probably_new=new)
         return [puts[draft.id] for draft in drafts]
 
     async def _carry_out(
-        self, ids: Sequence[str], plan: Plan[T], *, probably_new: bool = False
+        self, ids: Sequence[str], plan: Plan[T], *, fields: Fields, probably_new: bool = False
     ) -> dict[str, T]:
         """Until nobody else's write came between reading and writing."""
         results: dict[str, T] = {}
         rows: dict[str, Row] = {}
         for attempt in range(ATTEMPTS):
             if attempt or not probably_new:
-                rows = await self._rows.find_ids({}, ids, PRESENT_FIELDS)
+                rows = await self._rows.find_ids({}, ids, fields)
             stamp = new_stamp()
             steps = await asyncio.to_thread(_plan_all, plan, ids, rows, stamp)
             lost = await self._write(steps, stamp)
@@ -192,7 +193,7 @@ class MongoWriter:
     def _must_refile(self, draft: Draft, row: Row) -> bool:
         """A document that can't be read back is no reason to keep it."""
         try:
-            return must_refile(self._spec, draft, Facts(row))
+            return must_refile(self._spec, draft, to_facts(row))
         except StorageCorruptError:
             return True
 
