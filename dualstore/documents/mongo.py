@@ -14,7 +14,7 @@ from dualstore.documents.base import Database, DocumentStore, Health
 from dualstore.documents.doors import record_family
 from dualstore.documents.mongo_collection import MongoCollection
 from dualstore.documents.mongo_documents import MongoDocuments
-from dualstore.documents.mongo_line import Line, resolved
+from dualstore.documents.mongo_line import Line
 from dualstore.documents.mongo_records import MongoRecords
 from dualstore.errors import SettingsError, StorageError, StorageLayoutError, shown
 from dualstore.family import FamilySpec
@@ -94,7 +94,7 @@ class MongoDatabase(Database):
     async def __aexit__(self, *details: object) -> None:
         self._line.close()
         if self._close_client:
-            await resolved(self._database.client.close())
+            await self._line.leave(self._database.client.close)
 
     async def family(self, spec: FamilySpec) -> DocumentStore:
         await record_family(self.records, spec)

@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from bson.errors import BSONError
@@ -27,13 +28,17 @@ class Line:
         """From now on nothing is asked any more."""
         self._open = False
 
+    async def leave(self, close: Callable[[], Any]) -> None:
+        """Close a client; one that doesn't get it done in time is left to itself."""
+        with suppress(TimeoutError):
+            await _in_time(_once(close), self._timeout)
+
     async def call(self, ask: Callable[[], Any]) -> Any:
         """What `ask` gives. A conflict with another writer had no effect: it is asked again."""
         if not self._open:
             raise UnavailableError(f"{self._locate()} was left; open it anew")
         try:
-            async with asyncio.timeout(self._timeout):
-                return await _insistently(ask)
+            return await _in_time(_insistently(ask), self._timeout)
         except TimeoutError as error:
             raise UnavailableError(
                 f"{self._locate()} {SILENT} (waited {self._timeout:g} s)"
@@ -46,6 +51,34 @@ class Line:
             if not is_drivers(error):
                 raise
             raise StorageError(f"{self._locate()} answered what isn't understood") from error
+
+
+async def _in_time(work: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    """In a task of its own, which nobody waits for longer.
+
+    A driver may swallow the cancellation that `asyncio.timeout` relies on, and wait on.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_forget)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    """Look at how it ended, so that nobody is told that nobody looked."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _once(ask: Callable[[], Any]) -> Any:
+    return await resolved(ask())
 
 
 async def _insistently(ask: Callable[[], Any]) -> Any:

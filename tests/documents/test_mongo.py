@@ -289,19 +289,35 @@ async def test_a_damaged_document_is_named_replaced_and_deleted(
     assert await store.delete(["bad"], now=NOW) == {"bad": DeleteOutcome.DELETED}
 
 
-async def test_large_entries_are_read_in_portions(store: DocumentStore) -> None:
-    """A hundred of 1 MiB are more than a server answers at once."""
-    large = [draft(f"{n:03}", at=n, body="x" * 2**20, w=f"word {n}") for n in range(100)]
-    await store.put(large, now=NOW)
-    page = await store.page(parse({"metadata.w": {"$contains": "WORD 7"}}), limit=3)
-    assert [entry.id for entry in page.entries] == ["079", "078", "077"]
-    assert len(await store.get([made.id for made in large])) == 100
-    assert len(await store.claim(100, now=NOW, lease=LEASE)) == 100
+async def test_what_is_said_of_a_damaged_mark_or_record_names_it(
+    store: DocumentStore, database: MongoDatabase, raw: Any
+) -> None:
+    await store.put([draft("bad", "red"), draft("good", "red")], now=NOW)
+    await database.records.create("space", "key", 1, tokens=["token"])
+    raw[SPEC.name].update_one({"_id": "bad"}, {"$set": {"held": None}, "$unset": {"chunks": 1}})
+    raw["dualstore.records"].update_one({"key": "key"}, {"$set": {"value": "{{"}})
+    assert [work.id for work in await store.claim(5, now=NOW, lease=LEASE)] == ["good"]
+    with pytest.raises(StorageCorruptError, match="entry 'bad' can't be read back"):
+        await store.scan()
+    assert (await store.index_status()).failed == 1
+    for asked in (
+        database.records.get("space", "key"),
+        database.records.range("space"),
+        database.records.find("space", ["token"]),
+    ):
+        with pytest.raises(StorageCorruptError, match=r"record .*key' can't be read back"):
+            await asked
 
 
-async def test_large_records_are_read_in_portions(database: MongoDatabase) -> None:
-    for n in range(12):
-        await database.records.create("space", f"{n:02}", "x" * (5 * 2**20))
-    assert [record.key for record in await database.records.range("space")] == [
-        f"{n:02}" for n in range(12)
-    ]
+async def test_metadata_that_are_no_object_are_damaged(store: DocumentStore, raw: Any) -> None:
+    await store.put([draft("bad")], now=NOW)
+    raw[SPEC.name].update_one({"_id": "bad"}, {"$set": {"metadata": "[]"}})
+    with pytest.raises(StorageCorruptError, match="'bad' can't be read back"):
+        await store.get(["bad"])
+
+
+async def test_what_is_due_equally_long_is_claimed_by_id(store: DocumentStore) -> None:
+    await store.put([draft(each, "red") for each in "dbca"], now=NOW)
+    for pair in ("ab", "cd"):
+        works = await store.claim(2, now=NOW, lease=LEASE)
+        assert [work.id for work in works] == list(pair)

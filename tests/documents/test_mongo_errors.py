@@ -14,7 +14,7 @@ import pytest
 
 from dualstore.documents.base import PutOutcome
 from dualstore.documents.mongo import LAYOUT, MongoDatabase
-from dualstore.documents.mongo_errors import mapped
+from dualstore.documents.mongo_errors import is_drivers, mapped
 from dualstore.errors import (
     DualStoreError,
     EntryTooLargeError,
@@ -26,6 +26,7 @@ from dualstore.errors import (
     StoragePermissionError,
     UnavailableError,
 )
+from tests.documents.places import DRIVERS
 from tests.documents.scripted_server import Command, refusal, scripted_server
 from tests.documents.writing import NOW, SPEC, draft
 
@@ -97,6 +98,11 @@ def test_what_the_server_says_is_told_by_its_code(
 def test_what_cannot_be_read_is_corrupt_and_what_is_too_large_is_said_to_be() -> None:
     assert type(mapped(bson.errors.InvalidBSON("x"), PLACE)) is StorageCorruptError
     assert type(mapped(pymongo.errors.DocumentTooLarge("x"), PLACE)) is EntryTooLargeError
+
+
+def test_what_is_no_url_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a MongoDB URL is needed, not None"):
+        MongoDatabase.from_url(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +232,35 @@ async def test_what_is_not_confirmed_to_be_durable_is_not_acknowledged() -> None
         store = await database.family(SPEC)
         with pytest.raises(UnavailableError, match="durable"):
             await store.put([draft("a")], now=NOW)
+
+
+@pytest.mark.parametrize("answer", [{"ok": 1}, {"ok": 1, "cursor": 5}, {"ok": 1, "cursor": {}}])
+@pytest.mark.parametrize("driver", DRIVERS)
+async def test_an_answer_that_is_none_is_a_storage_error(driver: str, answer: Command) -> None:
+    """The driver itself stumbles over it, with whatever error that leads to."""
+
+    def script(_: str, command: Command) -> Command | None:
+        return answer if command.get("find") == SPEC.name else None
+
+    async with scripted_server(script) as host:
+        client = DRIVERS[driver](f"mongodb://{host}")
+        async with MongoDatabase(client["notes"], timeout=5, close_client=True) as database:
+            store = await database.family(SPEC)
+            with pytest.raises(StorageError, match="answered what isn't understood"):
+                await store.get(["a"])
+
+
+def test_an_error_of_our_own_is_nobody_elses() -> None:
+    with pytest.raises(KeyError) as caught:
+        dict[str, int]()["ours"]
+    assert not is_drivers(caught.value)
+
+
+async def test_a_url_that_leads_to_the_dns_is_named_as_it_is() -> None:
+    database = MongoDatabase.from_url(f"mongodb+srv://me:{SECRET}@nohost.invalid/notes")
+    await database.__aexit__()
+    with pytest.raises(UnavailableError, match=r"^mongodb\+srv://nohost\.invalid/notes was left"):
+        await database.records.get("space", "key")
 
 
 async def test_being_cancelled_is_not_swallowed() -> None:

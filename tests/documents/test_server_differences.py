@@ -4,12 +4,14 @@ Each test asks the bare driver. When one goes red, a server has changed, and wha
 the difference may go.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bson.int64 import Int64
-from pymongo import MongoClient
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.documents.conftest import own_database
@@ -91,3 +93,17 @@ async def test_mongomock_can_not_keep_lists_unique(mongomock_client: Any) -> Non
     await rows.create_index("tokens", unique=True, sparse=True)
     with pytest.raises(TypeError):
         await rows.insert_many([{"_id": 1, "tokens": ["a"]}, {"_id": 2, "tokens": ["b"]}])
+
+
+async def test_motor_and_pymongo_differ_in_what_is_awaited(wire_server: WireServer) -> None:
+    """One gives a cursor where the other gives a promise of it. So each answer goes through
+    `mongo_line.resolved`."""
+    motor: AsyncIOMotorClient[Document] = AsyncIOMotorClient(wire_server.url)
+    pymongo: AsyncMongoClient[Document] = AsyncMongoClient(wire_server.url)
+    with own_database(wire_server) as name:
+        promise = pymongo[name].c.aggregate([])
+        assert inspect.isawaitable(promise)
+        assert not inspect.isawaitable(motor[name].c.aggregate([]))
+        await (await promise).close()
+    motor.close()
+    await pymongo.close()
