@@ -137,7 +137,7 @@ def to_present(row: Row) -> Present:
         source_version=SourceVersion.parse(row[5]),
         created_at=row[9],
         updated_at=row[10],
-        mark=to_mark(row[11:20]),
+        mark=to_mark(mark_of(row[2:])),
     )
 
 

@@ -121,6 +121,12 @@ class Writer:
     def _index(self, connection: sqlite3.Connection, numbered: Iterable[tuple[int, Draft]]) -> None:
         """Derive the words and the declared attributes of entries that have none yet."""
         pairs = list(numbered)
+        self._add_words(connection, pairs)
+        self._add_attributes(connection, pairs)
+
+    def _add_words(
+        self, connection: sqlite3.Connection, pairs: Sequence[tuple[int, Draft]]
+    ) -> None:
         stream = self._analyzer.stream
         rows = [
             (
@@ -142,19 +148,34 @@ class Writer:
             f"INSERT INTO terms_{self._n} (rowid, terms) VALUES (?, ?)",
             [(row[0], row[5]) for row in rows],
         )
+
+    def _add_attributes(
+        self, connection: sqlite3.Connection, pairs: Sequence[tuple[int, Draft]]
+    ) -> None:
         if self._spec.filter_fields:
             connection.executemany(
                 f"INSERT INTO attributes_{self._n} (attribute, seq) VALUES (?, ?)",
                 ((each, seq) for seq, draft in pairs for each in self._declared(draft.metadata)),
             )
 
-    def _unindex(self, connection: sqlite3.Connection, seq: int, old: Entry | None) -> None:
+    def _move_words(self, connection: sqlite3.Connection, seq: int, draft: Draft) -> None:
+        """The words and their vector are the same; who says them, when and where may not be."""
+        connection.execute(
+            f"UPDATE streams_{self._n} SET thread = ?, timestamp = ?, author = ? WHERE seq = ?",
+            (thread_column(draft), draft.timestamp, draft.author, seq),
+        )
+
+    def _remove_words(self, connection: sqlite3.Connection, seq: int) -> None:
         connection.execute(
             f"INSERT INTO terms_{self._n} (terms_{self._n}, rowid, terms)"
             f" SELECT 'delete', seq, terms FROM streams_{self._n} WHERE seq = ?",
             (seq,),
         )
         connection.execute(f"DELETE FROM streams_{self._n} WHERE seq = ?", (seq,))
+
+    def _remove_attributes(
+        self, connection: sqlite3.Connection, seq: int, old: Entry | None
+    ) -> None:
         if not self._spec.filter_fields:
             return
         if old is None:
@@ -197,23 +218,16 @@ class Writer:
         seq, old = row[0], _readable(row)
         refile = not present.deleted and (old is None or must_refile(self._spec, draft, old))
         mark = mark_after_put(draft, present, refile=refile, now=now)
-        same_words = not present.deleted and draft.text_hash == present.text_hash
-        vector = self._vector(connection, seq) if same_words else None
-        self._unindex(connection, seq, old)
         self._update(connection, seq, draft, mark=mark, present=present, now=now)
-        self._index(connection, [(seq, draft)])
-        if vector:
-            connection.execute(
-                f"UPDATE streams_{self._n} SET vector = ? WHERE seq = ?", (vector, seq)
-            )
+        self._remove_attributes(connection, seq, old)
+        self._add_attributes(connection, [(seq, draft)])
+        if not present.deleted and draft.text_hash == present.text_hash:
+            self._move_words(connection, seq, draft)
+        else:
+            self._remove_words(connection, seq)
+            self._add_words(connection, [(seq, draft)])
         if present.deleted:
             self._reserve(connection, 0, live=1)
-
-    def _vector(self, connection: sqlite3.Connection, seq: int) -> bytes | None:
-        row = connection.execute(
-            f"SELECT vector FROM streams_{self._n} WHERE seq = ?", (seq,)
-        ).fetchone()
-        return row[0] if row else None
 
     def _update(
         self,
@@ -256,7 +270,8 @@ class Writer:
         now: int,
         source_version: SourceVersion | None,
     ) -> None:
-        self._unindex(connection, row[0], _readable(row))
+        self._remove_words(connection, row[0])
+        self._remove_attributes(connection, row[0], _readable(row))
         mark = renewed(present.mark, indexable=False, now=now)
         connection.execute(
             f"UPDATE entries_{self._n} SET deleted = 1, thread = NULL, author = NULL,"

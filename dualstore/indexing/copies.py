@@ -9,9 +9,8 @@ from hashlib import blake2b
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from dualstore.embedders.base import Vectors
 
 _HEADER: Final = struct.Struct("<8sHH")
 _STEPS: Final = 127

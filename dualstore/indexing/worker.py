@@ -82,9 +82,8 @@ class IndexWorker:
 
     async def _work(self) -> float:
         """Until nothing is due, or something is in the way; how long to wait then, in seconds."""
-        now = self._clock()
-        if not self._breaker.allows(now):
-            return max(0.001, (self._breaker.retry_at - now) / 1000)
+        if not self._breaker.allows(self._clock()):
+            return self._pause()
         try:
             while await self._step():
                 self._succeeded()
@@ -102,6 +101,10 @@ class IndexWorker:
     def _failed(self, error: DualStoreError) -> float:
         self._last_error = error
         self._breaker = self._breaker.failed(self._clock(), chance=self._chance)
+        return self._pause()
+
+    def _pause(self) -> float:
+        """Seconds until the breaker lets somebody try again."""
         return max(0.001, (self._breaker.retry_at - self._clock()) / 1000)
 
     async def __aenter__(self) -> Self:

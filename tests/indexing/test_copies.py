@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from dualstore.indexing.copies import Vectors, from_copy, to_copy
+from dualstore.embedders.base import Vectors
+from dualstore.indexing.copies import from_copy, to_copy
 
 
 def _directions(rows: int, dimension: int, seed: int) -> Vectors:
