@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from dualstore.vectors.base import VectorIndex, VectorPlace
 from dualstore.vectors.chroma import ChromaEmbedded
 from dualstore.vectors.chroma_http import ChromaHttp
-from dualstore.vectors.chroma_server import ChromaPrivate
 from dualstore.vectors.exact import ExactVectors
 from tests.support.chroma_processes import (
     MARK,
@@ -21,13 +19,13 @@ from tests.support.chroma_processes import (
     wait_until,
 )
 from tests.vectors.making import DIMENSION
-
-# A slow machine is no failure, and a run that others must be able to repeat is not random.
-settings.register_profile("tests", deadline=None, derandomize=os.environ.get("CI") == "true")
-settings.load_profile("tests")
+from tests.vectors.private import private
 
 Place = Callable[[], VectorPlace]
 """Makes a place, not yet entered; all that one of these makes share what is stored."""
+
+Open = Callable[[Path], VectorPlace]
+"""How a folder is used."""
 
 LASTING = ("embedded", "private", "served")
 
@@ -61,6 +59,17 @@ def lasting_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return _place(request, tmp_path)
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "vectors"
+
+
+@pytest.fixture(params=[ChromaEmbedded, private], ids=["embedded", "private"])
+def at(request: pytest.FixtureRequest) -> Open:
+    found: Open = request.param
+    return found
+
+
 def _place(request: pytest.FixtureRequest, folder: Path) -> Place:
     match request.param:
         case "exact":
@@ -68,7 +77,7 @@ def _place(request: pytest.FixtureRequest, folder: Path) -> Place:
         case "embedded":
             return lambda: ChromaEmbedded(folder / "vectors")
         case "private":
-            return lambda: ChromaPrivate(folder / "vectors", linger=0)
+            return lambda: private(folder / "vectors")
         case _:
             return _served(request.getfixturevalue("server"))
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +21,9 @@ from dualstore.vectors.chroma_server import ChromaPrivate
 from tests.support.chroma_disks import change_disk, small_disk
 from tests.support.chroma_processes import chromas, until, watchers
 from tests.support.chroma_users import user
+from tests.vectors.conftest import Open
 from tests.vectors.making import DIMENSION, item, random_items, vector
-
-Open = Callable[[Path], VectorPlace]
-
-
-def _private(folder: Path) -> VectorPlace:
-    return ChromaPrivate(folder, linger=0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "vectors"
-
-
-@pytest.fixture(params=[ChromaEmbedded, _private], ids=["embedded", "private"])
-def at(request: pytest.FixtureRequest) -> Open:
-    """How a folder is used."""
-    found: Open = request.param
-    return found
+from tests.vectors.private import private
 
 
 async def _fill(place: VectorPlace) -> None:
@@ -119,11 +102,11 @@ def _remove(folder: Path) -> None:
 
 
 async def test_a_graph_that_crashes_chroma_doesnt_crash_us(folder: Path) -> None:
-    async with _private(folder) as place:
+    async with private(folder) as place:
         await _fill(place)
     await _left(folder)
     _spoil(folder, "*/data_level0.bin", os.urandom(200_000))
-    async with _private(folder) as place:
+    async with private(folder) as place:
         index = await place.index("family", dimension=DIMENSION)
         with pytest.raises((UnavailableError, StorageCorruptError), match="move the folder away"):
             await index.query(vector(1), limit=1)
@@ -206,7 +189,7 @@ async def test_a_chroma_that_isnt_there_is_told_with_the_way_out(
     async with ChromaPrivate(folder, linger=0, program=program) as place:
         with pytest.raises(StorageError, match=r"chroma program can't be run.*install"):
             await place.names()
-    async with _private(folder) as place:
+    async with private(folder) as place:
         assert await place.names() == []
 
 
@@ -224,7 +207,7 @@ async def test_a_chroma_that_isnt_ready_in_time_is_unavailable(folder: Path) -> 
         with pytest.raises(UnavailableError, match="try again"):
             await place.names()
     await _left(folder)
-    async with _private(folder) as again:
+    async with private(folder) as again:
         assert await again.names() == []
 
 
@@ -260,7 +243,7 @@ async def test_a_second_process_is_refused_with_the_way_out(folder: Path) -> Non
 
 
 async def test_a_folder_with_a_private_server_isnt_opened_inside_a_process(folder: Path) -> None:
-    async with _private(folder) as server:
+    async with private(folder) as server:
         await server.names()
         async with ChromaEmbedded(folder) as place:
             with pytest.raises(StorageError, match="in use by a private server"):

@@ -12,36 +12,16 @@ from dualstore.vectors.base import VectorIndex
 from dualstore.vectors.chroma_http import ChromaHttp
 from dualstore.vectors.chroma_server import ChromaPrivate
 from tests.support.chroma_processes import chroma_server, chromas, kill, until, watchers
-from tests.support.chroma_user import DIMENSION, INDEX, item
+from tests.support.chroma_user import INDEX, item
+from tests.vectors.private import facts_of, gone, index_of, private
 
 LONG = 60.0
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "vectors"
-
-
-def private(folder: Path, *, linger: float = 0.0) -> ChromaPrivate:
-    return ChromaPrivate(folder, linger=linger)
-
-
-async def _index(place: ChromaPrivate) -> VectorIndex:
-    return await place.index(INDEX, dimension=DIMENSION)
-
-
-def _facts(folder: Path) -> dict[str, object]:
-    return dict(json.loads((folder / "server.json").read_text()))
-
-
-def _gone(folder: Path) -> bool:
-    return not watchers(folder) and not chromas(folder)
 
 
 async def test_a_recorded_port_that_something_else_has_is_not_believed(folder: Path) -> None:
     async with private(folder) as place:
         await place.names()
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -50,7 +30,7 @@ async def test_a_recorded_port_that_something_else_has_is_not_believed(folder: P
         (folder / "server.json").write_text(json.dumps({**facts, "inode": found}))
         async with private(folder) as place:
             assert await place.names() == []
-            assert _facts(folder)["port"] != facts["port"]
+            assert facts_of(folder)["port"] != facts["port"]
 
 
 @pytest.mark.parametrize(
@@ -73,10 +53,10 @@ async def test_a_damaged_record_is_no_record(folder: Path, said: str) -> None:
 async def test_a_port_that_another_chroma_has_now_is_noticed(folder: Path, tmp_path: Path) -> None:
     """Ours dies, another takes its port, and we still hold the old address."""
     async with private(folder) as place:
-        index = await _index(place)
+        index = await index_of(place)
         await index.upsert([item("a")])
         for call, expected in ((index.scan, ["a"]), (place.names, [INDEX])):
-            port = _facts(folder)["port"]
+            port = facts_of(folder)["port"]
             assert isinstance(port, int)
             kill(watchers(folder) + chromas(folder))
             with chroma_server(tmp_path / expected[0], port=port) as url:
@@ -91,15 +71,15 @@ async def test_a_record_that_leads_to_another_folders_server_is_not_believed(
     """As a copy of the folder brings it along."""
     other_folder = tmp_path / "copy"
     async with private(folder) as original:
-        index = await _index(original)
+        index = await index_of(original)
         await index.upsert([item("a")])
         shutil.copytree(folder, other_folder)
         async with private(other_folder) as copy:
-            copied = await _index(copy)
+            copied = await index_of(copy)
             assert await copied.scan() == ["a"]
             await copied.upsert([item("b")])
             assert await index.scan() == ["a"]
-            assert _facts(other_folder)["port"] != _facts(folder)["port"]
+            assert facts_of(other_folder)["port"] != facts_of(folder)["port"]
 
 
 async def test_a_folder_moved_while_in_use_is_told_and_works_at_its_new_place(
@@ -107,11 +87,11 @@ async def test_a_folder_moved_while_in_use_is_told_and_works_at_its_new_place(
 ) -> None:
     moved = tmp_path / "moved"
     async with private(folder, linger=LONG) as old:
-        index = await _index(old)
+        index = await index_of(old)
         await index.upsert([item("a")])
         _move(folder, moved)
         async with private(moved) as new:
-            again = await _index(new)
+            again = await index_of(new)
             assert await again.scan() == ["a"]
             await again.upsert([item("b")])
             with pytest.raises(StorageError, match="moved or removed"):
@@ -122,7 +102,7 @@ async def test_a_folder_moved_while_in_use_is_told_and_works_at_its_new_place(
 
 async def test_a_folder_removed_while_in_use_is_told(folder: Path) -> None:
     async with private(folder, linger=LONG) as place:
-        index = await _index(place)
+        index = await index_of(place)
         shutil.rmtree(folder)
         await until(lambda: not chromas(folder))
         with pytest.raises(StorageError, match="open it again"):
@@ -141,18 +121,18 @@ def _with_collections_of(index: VectorIndex, place: ChromaPrivate) -> VectorInde
 async def test_a_folder_may_be_reached_by_several_paths(folder: Path, tmp_path: Path) -> None:
     link = _link(folder, tmp_path / "link")
     async with private(folder) as one, private(link) as two:
-        await (await _index(one)).upsert([item("a")])
-        assert await (await _index(two)).scan() == ["a"]
+        await (await index_of(one)).upsert([item("a")])
+        assert await (await index_of(two)).scan() == ["a"]
         assert len(chromas(folder)) + len(chromas(link)) == 1
 
 
 async def test_a_lost_or_damaged_record_is_written_again(folder: Path) -> None:
     async with private(folder) as place:
         await place.names()
-        before, record = _facts(folder), folder / "server.json"
+        before, record = facts_of(folder), folder / "server.json"
         for damage in (record.unlink, lambda: record.write_text('{"port": 1}')):
             damage()
-            await until(lambda: record.exists() and _facts(folder) == before)
+            await until(lambda: record.exists() and facts_of(folder) == before)
 
 
 def _exists(folder: Path) -> bool:

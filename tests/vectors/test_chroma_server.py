@@ -14,36 +14,15 @@ import pytest
 
 from dualstore.errors import StorageError, UnavailableError
 from dualstore.vectors import chroma_program, chroma_watcher
-from dualstore.vectors.base import VectorIndex
 from dualstore.vectors.chroma import ChromaEmbedded
 from dualstore.vectors.chroma_server import ChromaPrivate
 from tests.support.chroma_processes import chromas, kill, until, wait_until, watchers
 from tests.support.chroma_user import DIMENSION, INDEX, LINGER, item
 from tests.support.chroma_users import user
+from tests.vectors.private import facts_of, gone, index_of, private
 
 LONG = 60.0
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(60)")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "vectors"
-
-
-def private(folder: Path, *, linger: float = 0.0) -> ChromaPrivate:
-    return ChromaPrivate(folder, linger=linger)
-
-
-async def _index(place: ChromaPrivate) -> VectorIndex:
-    return await place.index(INDEX, dimension=DIMENSION)
-
-
-def _facts(folder: Path) -> dict[str, object]:
-    return dict(json.loads((folder / "server.json").read_text()))
-
-
-def _gone(folder: Path) -> bool:
-    return not watchers(folder) and not chromas(folder)
 
 
 async def test_it_starts_at_its_first_use_and_not_before(folder: Path) -> None:
@@ -52,7 +31,7 @@ async def test_it_starts_at_its_first_use_and_not_before(folder: Path) -> None:
         await place.names()
         assert len(watchers(folder)) == len(chromas(folder)) == 1
         assert _mode(folder) == 0o700
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 async def test_four_processes_that_start_at_once_get_one_server(folder: Path) -> None:
@@ -63,11 +42,11 @@ async def test_four_processes_that_start_at_once_get_one_server(folder: Path) ->
         assert all(each.said == users[0].said for each in users)
         assert len(watchers(folder)) == len(chromas(folder)) == 1
         async with private(folder) as place:
-            await (await _index(place)).upsert([item("mine")])
-            assert _facts(folder) == users[0].said[0]
+            await (await index_of(place)).upsert([item("mine")])
+            assert facts_of(folder) == users[0].said[0]
         for each in users:
             assert await asyncio.to_thread(each.leave) == 0
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 async def test_many_places_in_one_process_get_one_server(folder: Path) -> None:
@@ -76,7 +55,7 @@ async def test_many_places_in_one_process_get_one_server(folder: Path) -> None:
     assert len(watchers(folder)) == len(chromas(folder)) == 1
     for place in places:
         await place.__aexit__()
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 async def test_it_outlives_the_process_that_started_it(folder: Path) -> None:
@@ -84,15 +63,15 @@ async def test_it_outlives_the_process_that_started_it(folder: Path) -> None:
         await starter.has_said()
         with user(folder, "write", "other") as other:
             await other.has_said()
-            before = _facts(folder)
+            before = facts_of(folder)
             starter.kill()
             await other.says_more()
-            assert _facts(folder) == before
+            assert facts_of(folder) == before
             await asyncio.to_thread(other.leave)
             async with private(folder) as place:
-                held = set(await (await _index(place)).scan(limit=100_000))
+                held = set(await (await index_of(place)).scan(limit=100_000))
             assert held >= {*starter.said, *other.said}
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 @pytest.mark.parametrize("victims", ["chroma", "watcher", "both"])
@@ -108,11 +87,11 @@ async def test_killed_in_mid_write_it_comes_back_by_itself(folder: Path, victims
         assert await asyncio.to_thread(one.leave) == 0
         assert await asyncio.to_thread(two.leave) == 0
         async with private(folder) as place:
-            index = await _index(place)
+            index = await index_of(place)
             held = set(await index.scan(limit=100_000))
             assert held >= {*one.said, *two.said}
             assert len(await index.get(one.said)) == len(one.said)
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 async def test_chroma_doesnt_outlive_its_watcher(folder: Path) -> None:
@@ -132,7 +111,7 @@ async def test_it_stays_for_a_while_and_goes_when_the_last_user_has_left(folder:
     left = time.monotonic()
     await asyncio.sleep(0.5)
     assert chromas(folder)
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
     assert time.monotonic() - left < 10
     assert not (folder / "server.json").exists()
 
@@ -141,17 +120,17 @@ async def test_it_goes_also_when_its_last_user_was_killed(folder: Path) -> None:
     with user(folder) as last:
         await last.has_said()
         last.kill()
-        await until(lambda: _gone(folder))
+        await until(lambda: gone(folder))
 
 
 async def test_who_comes_while_it_goes_gets_the_next_one(folder: Path) -> None:
     for _ in range(5):
         async with private(folder) as place:
-            await (await _index(place)).upsert([item("a")])
+            await (await index_of(place)).upsert([item("a")])
         await asyncio.sleep(0.15)
         async with private(folder) as place:
-            assert await (await _index(place)).scan() == ["a"]
-    await until(lambda: _gone(folder))
+            assert await (await index_of(place)).scan() == ["a"]
+    await until(lambda: gone(folder))
 
 
 async def test_a_child_that_was_forked_doesnt_keep_it_alive(folder: Path) -> None:
@@ -159,7 +138,7 @@ async def test_a_child_that_was_forked_doesnt_keep_it_alive(folder: Path) -> Non
         await place.names()
         child = _forked()
     try:
-        await until(lambda: _gone(folder))
+        await until(lambda: gone(folder))
     finally:
         _end(child)
 
@@ -169,7 +148,7 @@ async def test_a_program_that_was_started_doesnt_keep_it_alive(folder: Path) -> 
         await place.names()
         sleeper = _started()
     with sleeper:
-        await until(lambda: _gone(folder))
+        await until(lambda: gone(folder))
         sleeper.kill()
 
 
@@ -187,7 +166,7 @@ async def test_proofs_of_earlier_servers_are_cleared_away(folder: Path) -> None:
         async with private(folder) as place:
             found = await place._api._wire.ask("GET", "/tenants/default_tenant/databases")
             assert len(found) == 2
-        await until(lambda: _gone(folder))
+        await until(lambda: gone(folder))
 
 
 async def test_a_folder_that_is_open_inside_a_process_is_refused(folder: Path) -> None:
@@ -206,7 +185,7 @@ async def test_what_one_client_writes_the_other_reads(folder: Path) -> None:
         index = await embedded.index(INDEX, dimension=DIMENSION)
         await index.upsert([item("a"), item("b")])
     async with private(folder) as place:
-        served = await _index(place)
+        served = await index_of(place)
         held = await served.get(["a", "b"])
         assert {name: one.fields for name, one in held.items()} == {
             "a": {"name": "a"},
@@ -215,7 +194,7 @@ async def test_what_one_client_writes_the_other_reads(folder: Path) -> None:
         assert (await served.query(item("b").vector, limit=1))[0].id == "b"
         await served.upsert([item("c")])
         await served.delete(["a"])
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
     async with ChromaEmbedded(folder) as embedded:
         index = await embedded.index(INDEX, dimension=DIMENSION)
         assert sorted(await index.scan()) == ["b", "c"]
@@ -225,7 +204,7 @@ async def test_what_one_client_writes_the_other_reads(folder: Path) -> None:
 async def test_a_server_that_stalls_is_unavailable_in_time(folder: Path) -> None:
     place = ChromaPrivate(folder, linger=0, timeout=0.5)
     async with place:
-        index = await _index(place)
+        index = await index_of(place)
         (chroma,) = chromas(folder)
         os.kill(chroma, 19)
         try:
@@ -261,7 +240,7 @@ async def test_where_the_kernel_doesnt_tie_chroma_to_its_watcher_a_leash_does(
         assert "ready" in json.loads(await asyncio.to_thread(told.readline))
     assert len(chromas(folder)) == 1
     kill([min(watchers(folder))])
-    await until(lambda: _gone(folder))
+    await until(lambda: gone(folder))
 
 
 def _leashed(folder: Path) -> int:

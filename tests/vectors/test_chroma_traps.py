@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,27 +24,11 @@ from dualstore.vectors.chroma_http import ChromaHttp
 from dualstore.vectors.chroma_server import ChromaPrivate
 from dualstore.vectors.chroma_wire import HttpClient
 from tests.support.chroma_processes import chroma_server, chromas, until, watchers
+from tests.vectors.conftest import Open
 from tests.vectors.making import DIMENSION, item, random_items, vector
+from tests.vectors.private import private
 
 HOME = "/api/v2/tenants/default_tenant/databases/default_database/collections"
-
-Open = Callable[[Path], VectorPlace]
-
-
-def _private(folder: Path) -> VectorPlace:
-    return ChromaPrivate(folder, linger=0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "vectors"
-
-
-@pytest.fixture(params=[ChromaEmbedded, _private], ids=["embedded", "private"])
-def at(request: pytest.FixtureRequest) -> Open:
-    """How a folder is used."""
-    found: Open = request.param
-    return found
 
 
 @pytest.fixture
@@ -98,7 +82,7 @@ async def test_an_add_keeps_the_old_which_is_why_we_upsert(server: str) -> None:
 
 async def test_more_at_once_than_one_call_takes_is_split(folder: Path) -> None:
     assert WRITE_BATCH < 5_461
-    async with _private(folder) as place:
+    async with private(folder) as place:
         index = await place.index("family", dimension=DIMENSION)
         items = [VectorItem(f"v{at}", vector(1, at), {}) for at in range(5_600)]
         await index.upsert(items)
@@ -166,7 +150,7 @@ async def test_what_is_held_already_isnt_written_again(
 async def test_reading_while_the_first_vectors_come_in_is_fine(folder: Path) -> None:
     """Chroma answers for a moment that there is nothing on its disk."""
     items = random_items(60)
-    async with _private(folder) as place:
+    async with private(folder) as place:
         for number in range(12):
             index = await place.index(f"family-{number}", dimension=DIMENSION)
             await asyncio.gather(
