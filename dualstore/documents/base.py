@@ -279,6 +279,10 @@ class DocumentStore(Protocol):
         """How much index work there is."""
 
     @abstractmethod
+    async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
+        """What these documents say of their vectors; absent ones are missing, tombstones aren't."""
+
+    @abstractmethod
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
         """Entries and tombstones in order of their ids, from behind `after` on."""
 

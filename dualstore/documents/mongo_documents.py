@@ -216,6 +216,9 @@ class MongoDocuments(DocumentStore):
     async def index_status(self) -> IndexStatus:
         return await self._work.status()
 
+    async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
+        return await self._work.marks(check_ids(ids))
+
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
         check_after(after)
         return await self._work.scan(after, check_limit(limit))

@@ -137,6 +137,9 @@ class MongoWork:
         due, leased_ones, failed = (counts.get(state, 0) for state in _OPEN)
         return IndexStatus(due, leased_ones, failed, min(waiting, default=None))
 
+    async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
+        return await self._rows.pick({}, ids, _SCAN_FIELDS, _to_scanned)
+
     async def scan(self, after: str | None, limit: int) -> list[Scanned]:
         place = None if after is None else Position(0, to_key(after))
         return await self._rows.collect(

@@ -242,6 +242,10 @@ class SqliteDocuments(DocumentStore):
     async def index_status(self) -> IndexStatus:
         return await self._read(self._work.status)
 
+    async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
+        found = await self._read(partial(self._work.marks, ids=check_ids(ids)))
+        return {scanned.id: scanned for scanned in found}
+
     async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
         check_after(after)
         return await self._read(

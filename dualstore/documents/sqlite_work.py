@@ -29,6 +29,7 @@ class SqliteWork:
         self._n = number
         self._drafter = Drafter(spec)
         self._set_mark = f"UPDATE entries_{number} SET ({MARK}) = (?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE"
+        self._scan = f"SELECT id, deleted, revision, text_hash, {MARK} FROM entries_{number} WHERE"
 
     def claim(
         self, connection: sqlite3.Connection, *, limit: int, now: int, lease: int
@@ -121,14 +122,13 @@ class SqliteWork:
 
     def scan(self, connection: sqlite3.Connection, *, after: str, limit: int) -> list[Scanned]:
         """By the index of ids."""
-        rows = connection.execute(
-            f"SELECT id, deleted, revision, text_hash, {MARK} FROM entries_{self._n}"
-            " WHERE id > ? ORDER BY id LIMIT ?",
-            (after, limit),
-        )
-        return [
-            Scanned(row[0], bool(row[1]), row[2], row[3].hex(), to_mark(row[4:])) for row in rows
-        ]
+        rows = connection.execute(f"{self._scan} id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [_to_scanned(row) for row in rows]
+
+    def marks(self, connection: sqlite3.Connection, *, ids: Sequence[str]) -> list[Scanned]:
+        """Of those that are there, in no order."""
+        query = f"{self._scan} id IN (SELECT value FROM json_each(?))"
+        return [_to_scanned(row) for row in fetch_by_ids(connection, query, ids)]
 
     def purge(self, connection: sqlite3.Connection, *, deleted_before: int, limit: int) -> int:
         """The oldest first."""
@@ -137,3 +137,7 @@ class SqliteWork:
             " WHERE deleted = 1 AND updated_at < ? AND state = ? ORDER BY updated_at LIMIT ?)",
             (deleted_before, IndexState.EXCLUDED, limit),
         ).rowcount
+
+
+def _to_scanned(row: Any) -> Scanned:
+    return Scanned(row[0], bool(row[1]), row[2], row[3].hex(), to_mark(row[4:]))

@@ -184,6 +184,7 @@ READS: dict[str, Act] = {
     "candidates by id": lambda stage: stage.store.candidates_by_id(["done", "l1"]),
     "neighbours": lambda stage: stage.store.neighbours(["done", "l2"], before=2, after=2),
     "index status": lambda stage: stage.store.index_status(),
+    "marks": lambda stage: stage.store.marks(["done", "gone", "l1", "nobody"]),
     "scan": lambda stage: stage.store.scan(after="done", limit=3),
     "record": lambda stage: stage.database.records.get(stage.space, "kept"),
     "range": lambda stage: stage.database.records.range(stage.space, backwards=True),

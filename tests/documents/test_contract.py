@@ -176,6 +176,25 @@ async def test_scan_from_behind_an_id_that_is_not_there(store: DocumentStore) ->
     assert await store.scan(after="c") == []
 
 
+async def test_marks_are_what_a_scan_says_of_these(store: DocumentStore) -> None:
+    await put(store, [draft("a", "red"), draft("b", "blue"), draft("c", "..."), draft("d")])
+    await index(store, chunks=3)
+    await store.delete(["b"], now=NOW + 1)
+    scanned = {one.id: one for one in await store.scan()}
+    marks = await store.marks(["c", "b", "nobody", "b", "a", "", "a\0b"])
+    assert marks == {name: scanned[name] for name in "abc"}
+    assert [marks[name].deleted for name in "abc"] == [False, True, False]
+    assert await store.marks([]) == {}
+
+
+async def test_marks_of_thousands_at_once(store: DocumentStore) -> None:
+    names = [f"{number:04}" for number in range(3000)]
+    await put(store, [draft(name, f"text {name}") for name in names])
+    marks = await store.marks([*names, "nobody", *names])
+    assert sorted(marks) == names
+    assert marks["2999"].mark == (await get(store, "2999")).index
+
+
 WRONG_CALLS: list[tuple[str, Callable[[DocumentStore], Awaitable[Any]]]] = [
     ("ids are one text", lambda store: store.get("abc")),
     ("an id is no text", lambda store: store.get([3])),  # type: ignore[list-item]
@@ -183,6 +202,9 @@ WRONG_CALLS: list[tuple[str, Callable[[DocumentStore], Awaitable[Any]]]] = [
     ("a candidate's id", lambda store: store.candidates_by_id([None])),  # type: ignore[list-item]
     ("a neighbour's id", lambda store: store.neighbours(["\ud800"], before=1, after=1)),
     ("a thread", lambda store: store.tally(["\ud800"])),
+    ("marks of one text", lambda store: store.marks("abc")),
+    ("a mark's id", lambda store: store.marks(["\ud800"])),
+    ("a mark of no text", lambda store: store.marks([3])),  # type: ignore[list-item]
     ("a marked id", lambda store: store.mark_due("abc", now=NOW)),
     ("a deleted id", lambda store: store.delete(["a\0b"], now=NOW)),
     ("an empty deleted id", lambda store: store.delete([""], now=NOW)),
