@@ -16,6 +16,7 @@ class Embedder(Protocol):
     name: str
     version: str
     dimension: int
+    """0 until it is known: see `load`."""
     chunk_chars: int
     """Characters of text that one vector can speak for; longer text is embedded in chunks."""
     takes_images: bool
@@ -24,6 +25,13 @@ class Embedder(Protocol):
     def identity(self) -> str:
         """Recorded with a family: a family is never opened with another one."""
         return f"{self.name}/{self.version}/{self.dimension}"
+
+    @abstractmethod
+    async def load(self) -> None:
+        """From here on `version` and `dimension` are known, and embedding starts at once.
+
+        Raises as `embed` does, which loads by itself.
+        """
 
     @abstractmethod
     async def embed(self, texts: Sequence[str]) -> Vectors:
@@ -35,7 +43,7 @@ class Embedder(Protocol):
 
     @abstractmethod
     async def __aenter__(self) -> Self:
-        """Make it ready. Loading may be put off to the first use."""
+        """Open it. Nothing may be loaded or asked before the first use."""
 
     @abstractmethod
     async def __aexit__(self, *details: object) -> None:

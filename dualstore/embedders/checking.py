@@ -1,8 +1,8 @@
 """Nothing but embeddings gets through: what an embedder answered is looked at before it is used."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Final, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ def checked(embedder: Embedder) -> Embedder:
     """The same embedder, unable to poison an index: opens and closes it, has its abilities.
 
     What is no embedding becomes an `EmbedderError`; a connection that fails, or a time that runs
-    out in it, an `UnavailableError`. Its attributes are read anew when it is opened.
+    out in it, an `UnavailableError`. Its attributes are read anew when it is loaded.
     """
     if isinstance(embedder, WordVectors):
         return _CheckedWords(embedder, words=embedder)
@@ -59,10 +59,11 @@ class _Checked(Embedder):
     def __init__(self, inner: Embedder) -> None:
         self._inner = inner
         self._by = f"the embedder {type(inner).__name__}"
+        self._loaded = False
         self._read()
 
     def _read(self) -> None:
-        """An embedder may learn what it is when it is opened."""
+        """An embedder may learn what it is when it is opened, or loaded."""
         inner = self._inner
         self.name, self.version, self.dimension = inner.name, inner.version, inner.dimension
         self.chunk_chars, self.takes_images = inner.chunk_chars, inner.takes_images
@@ -70,25 +71,34 @@ class _Checked(Embedder):
     async def __aenter__(self) -> Self:
         inner: AbstractAsyncContextManager[object] = self._inner
         await inner.__aenter__()
-        try:
-            self._read()
-            self._check_itself()
-        except BaseException:
-            await inner.__aexit__(None, None, None)
-            raise
+        self._read()
         return self
 
     async def __aexit__(self, *details: object) -> None:
         await self._inner.__aexit__(*details)
 
+    async def load(self) -> None:
+        if not self._loaded:
+            with self._blamed():
+                await self._inner.load()
+            self._read()
+            self._check_itself()
+            self._loaded = True
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        try:
+        await self.load()
+        with self._blamed():
             rows = await self._inner.embed(texts)
-        except OSError as error:
-            raise UnavailableError(f"{self._by} failed: {error!r}") from error
         return await asyncio.to_thread(
             checked_rows, rows, count=len(texts), dimension=self.dimension, by=self._by
         )
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnavailableError(f"{self._by} failed: {error!r}") from error
 
     def _check_itself(self) -> None:
         for what in ("name", "version"):

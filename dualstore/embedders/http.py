@@ -27,77 +27,46 @@ _PATIENCE: Final = Patience()
 
 
 class _HttpEmbedder(Embedder):
-    """Learns its dimension and version by asking, when it is opened.
+    """Learns its dimension and version by asking, once, when it is first used.
 
-    Given a dimension (and version), as they are recorded with a family, opening asks nobody, so it
-    works while the server is down; the first text that is embedded then makes sure that they are
-    still right. Blank text is never sent, and of a long one only twice `chunk_chars`.
+    Opening asks nobody, so it works while the server is down. Blank text is never sent, and of a
+    long one only twice `chunk_chars`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: Server,
-        dimension: int | None,
-        version: str,
-        chunk_chars: int,
-    ) -> None:
+    def __init__(self, name: str, *, server: Server, chunk_chars: int) -> None:
         self.name = name
-        self.version = version
-        self.dimension = dimension or 0
+        self.version = ""
+        self.dimension = 0
         self.chunk_chars = chunk_chars
         self.takes_images = False
         self._server = server
-        self._recorded = dimension is not None
-        self._sure = False
         self._asking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, url={self._server!r})"
 
     async def __aenter__(self) -> Self:
-        """Raises as `embed` does, and then holds nothing."""
         await self._server.open()
-        try:
-            if not self._recorded:
-                await self._make_sure()
-        except BaseException:
-            await self._server.close()
-            raise
         return self
 
     async def __aexit__(self, *details: object) -> None:
         await self._server.close()
 
+    async def load(self) -> None:
+        async with self._asking:
+            if not self.dimension:
+                self.version = await self._fetch_version()
+                self.dimension = _width(await self._fetch([_PROBE]), by=self._by)
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Bounded by `Patience` for each batch, not for all of them together."""
+        await self.load()
         heads = [self._head(text) for text in texts]
         rows = np.zeros((len(heads), self.dimension), np.float32)
         asked = [place for place, head in enumerate(heads) if head]
-        if asked:
-            await self._make_sure()
         for batch in _batches(asked, heads):
             rows[batch] = await self._rows([heads[place] for place in batch])
         return rows
-
-    async def _make_sure(self) -> None:
-        """Once: learn what the model is, or compare it with what is recorded."""
-        async with self._asking:
-            if not self._sure:
-                version = await self._fetch_version()
-                found = await self._fetch([_PROBE])
-                self._settle(version, dimension=_width(found, by=self._by))
-                self._sure = True
-
-    def _settle(self, version: str, *, dimension: int) -> None:
-        if self._recorded and (version, dimension) != (self.version, self.dimension):
-            raise EmbedderError(
-                f"{self._by} is not what it was: version {version or 'unknown'}, dimension "
-                f"{dimension}; recorded is {self.version or 'unknown'}, {self.dimension}. "
-                "Go back to that model, or make all vectors anew with `dualstore reindex`"
-            )
-        self.version, self.dimension, self._recorded = version, dimension, True
 
     async def _rows(self, texts: list[str]) -> Vectors:
         found = await self._fetch(texts)
@@ -138,8 +107,6 @@ class OllamaEmbedder(_HttpEmbedder):
         *,
         url: str = OLLAMA_URL,
         key: str = "",
-        dimension: int | None = None,
-        version: str = "",
         chunk_chars: int = SIZE,
         patience: Patience = _PATIENCE,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -148,8 +115,6 @@ class OllamaEmbedder(_HttpEmbedder):
         super().__init__(
             f"ollama:{model}",
             server=Server(url, key=key, patience=patience, transport=transport),
-            dimension=dimension,
-            version=version,
             chunk_chars=chunk_chars,
         )
 
@@ -193,8 +158,6 @@ class OpenAIEmbedder(_HttpEmbedder):
         *,
         url: str = OPENAI_URL,
         key: str = "",
-        dimension: int | None = None,
-        version: str = "",
         chunk_chars: int = SIZE,
         patience: Patience = _PATIENCE,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -203,8 +166,6 @@ class OpenAIEmbedder(_HttpEmbedder):
         super().__init__(
             f"openai:{model}",
             server=Server(_with_path(url), key=key, patience=patience, transport=transport),
-            dimension=dimension,
-            version=version,
             chunk_chars=chunk_chars,
         )
 

@@ -146,6 +146,10 @@ class VectorPlace(Protocol):
         """
 
     @abstractmethod
+    async def find(self, name: str, *, dimension: int) -> VectorIndex | None:
+        """As `index`, but None when it isn't there."""
+
+    @abstractmethod
     async def names(self) -> list[str]:
         """Of all indexes there are."""
 

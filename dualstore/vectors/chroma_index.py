@@ -214,14 +214,16 @@ class ChromaPlace(VectorPlace):
     location: str
 
     async def index(self, name: str, *, dimension: int) -> ChromaIndex:
-        check_name(name)
+        found = await self.find(name, dimension=dimension)
+        if found is not None:
+            return found
+        metadata = {OURS: LAYOUT, "dimension": dimension}
+        return self._open(await self._collections.create(name, metadata), dimension)
+
+    async def find(self, name: str, *, dimension: int) -> ChromaIndex | None:
         check_dimension(dimension)
-        found = await self._collections.find(name)
-        if found is None:
-            metadata = {OURS: LAYOUT, "dimension": dimension}
-            found = await self._collections.create(name, metadata)
-        self._check(found, dimension)
-        return ChromaIndex(self._collections, found, dimension)
+        found = await self._collections.find(check_name(name))
+        return None if found is None else self._open(found, dimension)
 
     async def names(self) -> list[str]:
         return sorted(each.name for each in await self._collections.all() if each.ours)
@@ -232,7 +234,7 @@ class ChromaPlace(VectorPlace):
             self._check_ours(found)
             await self._collections.remove(name)
 
-    def _check(self, found: Collection, dimension: int) -> None:
+    def _open(self, found: Collection, dimension: int) -> ChromaIndex:
         self._check_ours(found)
         held = found.metadata.get("dimension")
         if held != dimension:
@@ -240,6 +242,7 @@ class ChromaPlace(VectorPlace):
                 f"the index {found.name!r} at {self.location} holds vectors of {held} numbers, "
                 f"not {dimension}; reindex to change the embedder"
             )
+        return ChromaIndex(self._collections, found, dimension)
 
     def _check_ours(self, found: Collection) -> None:
         if not found.ours or found.space != "cosine":

@@ -112,8 +112,15 @@ class ExactVectors(VectorPlace):
         self._indexes: dict[str, _Rows] = {}
 
     async def index(self, name: str, *, dimension: int) -> ExactIndex:
-        check_name(name)
-        rows = self._indexes.setdefault(name, _Rows(check_dimension(dimension), {}))
+        self._indexes.setdefault(check_name(name), _Rows(check_dimension(dimension), {}))
+        return self._open(name, dimension)
+
+    async def find(self, name: str, *, dimension: int) -> ExactIndex | None:
+        check_dimension(dimension)
+        return self._open(name, dimension) if check_name(name) in self._indexes else None
+
+    def _open(self, name: str, dimension: int) -> ExactIndex:
+        rows = self._indexes[name]
         if rows.dimension != dimension:
             raise FamilyMismatchError(
                 f"the index {name!r} holds vectors of {rows.dimension} numbers, not {dimension}; "

@@ -1,6 +1,7 @@
 """A stub server, and every kind of embedder on the same terms."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ async def embedder(request: pytest.FixtureRequest, stub: StubServer) -> AsyncIte
         "openai": OpenAIEmbedder(MODEL, url=stub.url, patience=HASTE),
     }
     async with kinds[request.param] as opened:
+        await opened.load()
         yield opened
 
 
@@ -42,7 +44,17 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return found
 
 
-def opened(kind: Kind, stub: StubServer, **options: Any) -> OllamaEmbedder | OpenAIEmbedder:
+def made(kind: Kind, stub: StubServer, **options: Any) -> OllamaEmbedder | OpenAIEmbedder:
     """Ready to be opened at the stub, in haste."""
     given: dict[str, Any] = {"model": MODEL, "url": stub.url, "patience": HASTE} | options
     return kind(**given)
+
+
+@asynccontextmanager
+async def loaded(
+    kind: Kind, stub: StubServer, **options: Any
+) -> AsyncIterator[OllamaEmbedder | OpenAIEmbedder]:
+    """One that knows what it is."""
+    async with made(kind, stub, **options) as embedder:
+        await embedder.load()
+        yield embedder

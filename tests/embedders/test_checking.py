@@ -23,6 +23,9 @@ class Own(Embedder):
         for name, value in attributes.items():
             setattr(self, name, value)
 
+    async def load(self) -> None:
+        """It knows all it ever will."""
+
     async def embed(self, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 (it has made up its mind)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -44,9 +47,8 @@ class OwnWords(Own, WordVectors):
 
 
 class LateLearner(Own):
-    async def __aenter__(self) -> Self:
+    async def load(self) -> None:
         self.dimension, self.version = 2, "learnt"
-        return await super().__aenter__()
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,8 @@ async def test_opens_and_closes_it_and_learns_what_it_learns() -> None:
     own = LateLearner([[3, 4]], dimension=0)
     async with checked(own) as embedder:
         assert own.opened == 1
+        assert embedder.dimension == 0
+        await embedder.load()
         assert embedder.identity == "own/learnt/2"
         assert (await embedder.embed(["a"])).shape == (1, 2)
     assert own.opened == 0
@@ -131,13 +135,11 @@ async def test_opens_and_closes_it_and_learns_what_it_learns() -> None:
         ("chunk_chars", 0),
     ],
 )
-async def test_one_that_does_not_say_what_it_is_is_refused_and_closed(
-    attribute: str, value: Any
-) -> None:
-    own = Own([], **{attribute: value})
-    with pytest.raises(EmbedderError, match=attribute):
-        await checked(own).__aenter__()
-    assert own.opened == 0
+async def test_one_that_does_not_say_what_it_is_is_refused(attribute: str, value: Any) -> None:
+    async with checked(Own([[1, 2]], **{attribute: value})) as embedder:
+        for attempt in (embedder.load(), embedder.embed(["a"])):
+            with pytest.raises(EmbedderError, match=attribute):
+                await attempt
 
 
 async def test_keeps_the_ability_of_word_vectors_and_checks_it() -> None:

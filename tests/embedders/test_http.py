@@ -10,7 +10,7 @@ import pytest
 
 from dualstore.embedders.http import OllamaEmbedder, OpenAIEmbedder
 from dualstore.errors import DualStoreError, EmbedderError, SettingsError
-from tests.embedders.conftest import Kind, opened
+from tests.embedders.conftest import Kind, loaded, made
 from tests.embedders.stub import (
     DIGEST,
     DIMENSION,
@@ -24,7 +24,7 @@ KEY = "sk-very-secret-0123456789"
 
 
 async def test_ollama_learns_dimension_and_version(stub: StubServer) -> None:
-    async with opened(OllamaEmbedder, stub) as embedder:
+    async with loaded(OllamaEmbedder, stub) as embedder:
         assert embedder.identity == f"ollama:{MODEL}/{DIGEST[:12]}/{DIMENSION}"
 
 
@@ -32,7 +32,7 @@ async def test_ollama_behind_something_without_a_list_of_models_has_no_version(
     stub: StubServer,
 ) -> None:
     stub.tags = False
-    async with opened(OllamaEmbedder, stub) as embedder:
+    async with loaded(OllamaEmbedder, stub) as embedder:
         assert embedder.identity == f"ollama:{MODEL}//{DIMENSION}"
 
 
@@ -40,41 +40,43 @@ async def test_ollama_behind_something_without_a_list_of_models_has_no_version(
 async def test_openai_learns_its_dimension_at_any_spelling_of_its_address(
     stub: StubServer, path: str
 ) -> None:
-    async with opened(OpenAIEmbedder, stub, url=stub.url + path) as embedder:
+    async with loaded(OpenAIEmbedder, stub, url=stub.url + path) as embedder:
         assert embedder.identity == f"openai:{MODEL}//{DIMENSION}"
 
 
 async def test_gives_the_vectors_of_the_server(kind: Kind, stub: StubServer) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         rows = await embedder.embed(["one word", "and two"])
     expected = np.array([vector(text, dimension=DIMENSION) for text in ("one word", "and two")])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(rows, expected, atol=1e-6)
 
 
-async def test_what_is_recorded_opens_without_asking_and_is_compared_later(
-    kind: Kind, stub: StubServer
-) -> None:
-    async with opened(kind, stub) as embedder:
-        version = embedder.version
-    stub.asked.clear()
-    async with opened(kind, stub, dimension=DIMENSION, version=version) as embedder:
+async def test_opening_asks_nobody_and_loading_asks_once(kind: Kind, stub: StubServer) -> None:
+    async with made(kind, stub) as embedder:
         assert not stub.asked
+        assert embedder.dimension == 0
+        await asyncio.gather(*(embedder.load() for _ in range(5)))
+        asked = len(stub.asked)
+        await embedder.load()
+        assert len(stub.asked) == asked == (2 if kind is OllamaEmbedder else 1)
         assert embedder.dimension == DIMENSION
+
+
+async def test_it_loads_with_its_first_text(kind: Kind, stub: StubServer) -> None:
+    async with made(kind, stub) as embedder:
+        assert (await embedder.embed([])).shape == (0, DIMENSION)
         assert (await embedder.embed(["text"])).any()
 
 
-@pytest.mark.parametrize("change", ["dimension", "digest"])
-async def test_a_model_that_is_not_what_was_recorded_is_refused_with_the_way_out(
-    stub: StubServer, change: str
-) -> None:
-    setattr(stub, change, {"dimension": 8, "digest": "f" * 64}[change])
-    recorded = opened(OllamaEmbedder, stub, dimension=DIMENSION, version=DIGEST[:12])
-    async with recorded as embedder:
-        with pytest.raises(EmbedderError, match="dualstore reindex"):
-            await embedder.embed(["text"])
-        with pytest.raises(EmbedderError, match="dualstore reindex"):
-            await embedder.embed(["text"])
+async def test_loading_is_tried_again_after_a_failure(kind: Kind, stub: StubServer) -> None:
+    async with made(kind, stub) as embedder:
+        stub.key = "another"
+        with pytest.raises(EmbedderError):
+            await embedder.load()
+        stub.key = ""
+        await embedder.load()
+        assert embedder.dimension == DIMENSION
 
 
 # What it sends
@@ -82,7 +84,7 @@ async def test_a_model_that_is_not_what_was_recorded_is_refused_with_the_way_out
 
 async def test_sends_batches_bounded_in_count_and_characters(kind: Kind, stub: StubServer) -> None:
     long, short = ["x" * 3_000] * 50, ["y"] * 70
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.asked.clear()
         await embedder.embed([*long, *short])
     batches = stub.texts()
@@ -92,7 +94,7 @@ async def test_sends_batches_bounded_in_count_and_characters(kind: Kind, stub: S
 
 
 async def test_blank_text_is_never_sent_and_long_text_is_cut(kind: Kind, stub: StubServer) -> None:
-    async with opened(kind, stub, chunk_chars=10) as embedder:
+    async with loaded(kind, stub, chunk_chars=10) as embedder:
         stub.asked.clear()
         await embedder.embed(["", "  \n", "z" * 10_000])
         await embedder.embed([" "])
@@ -101,13 +103,13 @@ async def test_blank_text_is_never_sent_and_long_text_is_cut(kind: Kind, stub: S
 
 async def test_says_who_it_is_with_its_key(kind: Kind, stub: StubServer) -> None:
     stub.key = KEY
-    async with opened(kind, stub, key=f" {KEY}\n") as embedder:
+    async with loaded(kind, stub, key=f" {KEY}\n") as embedder:
         assert (await embedder.embed(["text"])).any()
 
 
 async def test_a_login_in_the_address_is_used_and_not_shown(kind: Kind, stub: StubServer) -> None:
     url = stub.url.replace("http://", "http://user:pass%20word@")
-    async with opened(kind, stub, url=url) as embedder:
+    async with loaded(kind, stub, url=url) as embedder:
         assert "pass" not in repr(embedder)
     assert stub.asked[-1].headers["Authorization"] == "Basic dXNlcjpwYXNzIHdvcmQ="
 
@@ -125,6 +127,7 @@ async def test_a_transport_can_be_given_and_is_left_open(kind: Kind) -> None:
 
     transport = Transport()
     async with kind(MODEL, url="http://nowhere.invalid", transport=transport) as embedder:
+        await embedder.load()
         assert embedder.dimension == 2
     assert not transport.closed
 
@@ -134,17 +137,17 @@ async def test_a_transport_can_be_given_and_is_left_open(kind: Kind) -> None:
 
 async def test_ollama_without_the_model_says_how_to_get_it(stub: StubServer) -> None:
     with pytest.raises(EmbedderError, match="`ollama pull nomic-embed-text`"):
-        await opened(OllamaEmbedder, stub, model="nomic-embed-text").__aenter__()
+        await loaded(OllamaEmbedder, stub, model="nomic-embed-text").__aenter__()
 
 
 async def test_openai_without_the_model_names_it(stub: StubServer) -> None:
     with pytest.raises(EmbedderError, match="has it a model 'other'"):
-        await opened(OpenAIEmbedder, stub, model="other").__aenter__()
+        await loaded(OpenAIEmbedder, stub, model="other").__aenter__()
 
 
 async def test_a_wrong_address_asks_for_the_address(kind: Kind, stub: StubServer) -> None:
     with pytest.raises(EmbedderError, match="is this its address"):
-        await opened(kind, stub, url=f"{stub.url}/elsewhere").__aenter__()
+        await loaded(kind, stub, url=f"{stub.url}/elsewhere").__aenter__()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_what_is_no_address_is_refused_when_it_is_given(kind: Kind, url: str) ->
 
 async def test_must_be_opened_first(kind: Kind, stub: StubServer) -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        await opened(kind, stub).embed(["text"])
+        await made(kind, stub).embed(["text"])
 
 
 # The key
@@ -169,7 +172,7 @@ async def test_a_refused_key_is_final_and_never_shown(
 ) -> None:
     stub.key = "another"
     with pytest.raises(EmbedderError, match=r"\(401\)") as caught:
-        await opened(kind, stub, key=key).__aenter__()
+        await loaded(kind, stub, key=key).__aenter__()
     assert "sk-" not in str(caught.value)
 
 
@@ -188,7 +191,7 @@ async def test_the_key_is_in_no_error_log_or_representation(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     body = f'{{"error": "I do not like {KEY}"}}'.encode()
-    async with opened(kind, stub, key=KEY) as embedder:
+    async with loaded(kind, stub, key=KEY) as embedder:
         stub.faults.extend([Fault(status=status, body=body)] * 3)
         with pytest.raises(DualStoreError) as caught:
             await embedder.embed(["text"])
@@ -211,7 +214,7 @@ async def test_opening_does_not_stall_the_loop(kind: Kind, stub: StubServer) -> 
 
     beating = asyncio.create_task(heart())
     for _ in range(3):
-        async with opened(kind, stub):
+        async with loaded(kind, stub):
             pass
     running = False
     await beating

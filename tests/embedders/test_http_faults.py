@@ -12,7 +12,7 @@ import pytest
 
 from dualstore.embedders.http_asking import Patience
 from dualstore.errors import EmbedderError, UnavailableError
-from tests.embedders.conftest import Kind, opened
+from tests.embedders.conftest import Kind, loaded
 from tests.embedders.stub import (
     BROKEN,
     CUT,
@@ -34,7 +34,7 @@ from tests.embedders.stub import (
     ids=["500", "reset", "cut", "429", "502", "503", "504"],
 )
 async def test_what_may_pass_is_tried_again(kind: Kind, stub: StubServer, fault: Fault) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.extend([fault, fault])
         assert (await embedder.embed(["text"])).any()
         assert not stub.faults
@@ -43,7 +43,7 @@ async def test_what_may_pass_is_tried_again(kind: Kind, stub: StubServer, fault:
 async def test_attempts_are_bounded_and_the_server_may_come_back(
     kind: Kind, stub: StubServer
 ) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.extend([BROKEN] * 3)
         with pytest.raises(UnavailableError, match=r"500: out of memory \(3 attempts\)"):
             await embedder.embed(["text"])
@@ -53,13 +53,13 @@ async def test_attempts_are_bounded_and_the_server_may_come_back(
 async def test_a_server_that_is_down_is_unavailable(kind: Kind, stub: StubServer) -> None:
     url = unused_url()
     with pytest.raises(UnavailableError, match="can't be reached") as caught:
-        await opened(kind, stub, url=url).__aenter__()
+        await loaded(kind, stub, url=url).__aenter__()
     assert url in str(caught.value)
 
 
 async def test_a_slow_server_is_unavailable_in_time(kind: Kind, stub: StubServer) -> None:
     patience = Patience(attempts=5, attempt=0.1, total=0.3, first_pause=0.01)
-    async with opened(kind, stub, patience=patience) as embedder:
+    async with loaded(kind, stub, patience=patience) as embedder:
         stub.faults.extend([Fault(delay=5)] * 5)
         started = time.perf_counter()
         with pytest.raises(UnavailableError, match="did not answer in time"):
@@ -68,7 +68,7 @@ async def test_a_slow_server_is_unavailable_in_time(kind: Kind, stub: StubServer
 
 
 async def test_retry_after_is_waited_for(kind: Kind, stub: StubServer) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(status=429, headers={"Retry-After": "1"}))
         started = time.perf_counter()
         assert (await embedder.embed(["text"])).any()
@@ -81,7 +81,7 @@ async def test_a_retry_after_beyond_all_patience_is_said_at_once(
 ) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=500), usegmt=True)
     wait = later if dated == "as a date" else "500"
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(status=429, headers={"Retry-After": wait}))
         started = time.perf_counter()
         with pytest.raises(UnavailableError, match=r"1 attempts; it asks to wait (500|499) s"):
@@ -94,7 +94,7 @@ async def test_a_retry_after_that_makes_no_sense_harms_nothing(
     kind: Kind, stub: StubServer, said: str
 ) -> None:
     headers = {"Retry-After": said.encode("utf-8").decode("latin-1")}
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(status=503, headers=headers))
         try:
             assert (await embedder.embed(["text"])).any()
@@ -103,7 +103,7 @@ async def test_a_retry_after_that_makes_no_sense_harms_nothing(
 
 
 async def test_a_cancelled_call_stops_waiting(kind: Kind, stub: StubServer) -> None:
-    async with opened(kind, stub, patience=Patience()) as embedder:
+    async with loaded(kind, stub, patience=Patience()) as embedder:
         stub.faults.extend([Fault(delay=20)] * 3)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -145,7 +145,7 @@ def _huge(rows: list[list[float]]) -> Any:
 async def test_what_is_no_embedding_is_refused_at_once(
     kind: Kind, stub: StubServer, spoil: Callable[[list[list[float]]], Any]
 ) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.asked.clear()
         stub.faults.append(Fault(spoil=spoil))
         with pytest.raises(EmbedderError, match=MODEL):
@@ -158,7 +158,7 @@ async def test_what_is_no_embedding_is_refused_at_once(
 async def test_what_is_no_json_is_refused_at_once(
     kind: Kind, stub: StubServer, fault: Fault
 ) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(fault)
         with pytest.raises(EmbedderError, match="isn't JSON"):
             await embedder.embed(["text"])
@@ -180,14 +180,14 @@ async def test_what_is_no_json_is_refused_at_once(
 async def test_json_of_another_kind_is_refused_at_once(
     kind: Kind, stub: StubServer, body: bytes
 ) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(body=body))
         with pytest.raises(EmbedderError):
             await embedder.embed(["text"])
 
 
 async def test_vectors_of_zeros_stay_zeros(kind: Kind, stub: StubServer) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(spoil=lambda rows: [[0.0] * DIMENSION for _ in rows]))
         assert not (await embedder.embed(["text", "more"])).any()
 
@@ -198,14 +198,14 @@ async def test_a_probe_that_teaches_nothing_is_refused(
 ) -> None:
     stub.faults.append(Fault(spoil=spoil))
     with pytest.raises(EmbedderError):
-        await opened(kind, stub).__aenter__()
+        await loaded(kind, stub).__aenter__()
 
 
 @pytest.mark.parametrize("status", [301, 400, 413, 501])
 async def test_other_refusals_are_final_and_say_why(
     kind: Kind, stub: StubServer, status: int
 ) -> None:
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.asked.clear()
         stub.faults.append(Fault(status=status, body=b'{"error": {"message": "not like this"}}'))
         with pytest.raises(EmbedderError, match=f"{status}: not like this"):
@@ -217,7 +217,7 @@ async def test_text_that_is_too_long_for_the_model_is_final_whatever_the_status(
     kind: Kind, stub: StubServer
 ) -> None:
     body = b'{"error": "the input length exceeds the context length"}'
-    async with opened(kind, stub) as embedder:
+    async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(status=500, body=body))
         with pytest.raises(EmbedderError, match="exceeds the context length"):
             await embedder.embed(["text"])

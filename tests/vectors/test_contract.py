@@ -25,6 +25,20 @@ from tests.vectors.conftest import Place
 from tests.vectors.making import DIMENSION, item, random_items, vector
 
 
+async def test_an_index_that_is_not_there_is_not_found_nor_made(opened: VectorPlace) -> None:
+    assert await opened.find("family", dimension=DIMENSION) is None
+    assert await opened.names() == []
+    made = await opened.index("family", dimension=DIMENSION)
+    await made.upsert([item("a")])
+    found = await opened.find("family", dimension=DIMENSION)
+    assert found is not None
+    assert await found.scan() == ["a"]
+    with pytest.raises(FamilyMismatchError, match="reindex"):
+        await opened.find("family", dimension=DIMENSION + 1)
+    await opened.drop("family")
+    assert await opened.find("family", dimension=DIMENSION) is None
+
+
 async def test_a_new_index_is_empty(index: VectorIndex) -> None:
     assert (index.name, index.dimension) == ("family", DIMENSION)
     assert await index.count() == 0
