@@ -44,7 +44,6 @@ class FamilySpec:
     author_key: str | None = "author"
     filter_fields: tuple[str, ...] = ()
     analyzer: str = ""
-    embedder: str = ""
     images: bool = False
     """The embedder takes images, so they aren't excluded from the index."""
 

@@ -14,7 +14,7 @@ from dualstore.values import MAX_BYTES, YEAR_9999, from_json
 from tests.documents.strategies import IDS, JSON_VALUES, METADATA, TEXTS, nested, spelled
 
 NOW = 1_700_000_000_000
-SPEC = FamilySpec("a_notes", analyzer="1", embedder="static-1-256", filter_fields=("role",))
+SPEC = FamilySpec("a_notes", analyzer="1", filter_fields=("role",))
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_only_author_and_text_make_another_text_hash() -> None:
         _text({"text": "hello"}),
     ]
     assert len({_text(base), *others}) == 4
-    assert _text(base, replace(SPEC, analyzer="2", embedder="other")) == _text(base)
+    assert _text(base, replace(SPEC, analyzer="2")) == _text(base)
 
 
 # What is indexed

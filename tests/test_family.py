@@ -42,7 +42,7 @@ def test_names_of_one_character_and_of_a_hundred_are_fine() -> None:
         assert family_name(agent, name) == f"{agent}_{name}"
 
 
-SPEC = FamilySpec("a_b", filter_fields=("role", "kind"), analyzer="1", embedder="static")
+SPEC = FamilySpec("a_b", filter_fields=("role", "kind"), analyzer="1")
 OTHERS = {
     "text_key": "content",
     "time_key": "when",
@@ -50,7 +50,6 @@ OTHERS = {
     "author_key": "speaker",
     "filter_fields": ("role",),
     "analyzer": "2",
-    "embedder": "ollama",
     "images": True,
 }
 
@@ -72,6 +71,10 @@ def test_every_difference_is_refused_naming_both_sides_and_the_way_out(field: st
     assert str(seen.value).count(" there and ") == 1
     with pytest.raises(FamilyMismatchError, match=field):
         SPEC.check_recorded(other.to_record())
+
+
+def test_a_record_that_names_an_embedder_is_of_an_older_release_and_opens() -> None:
+    SPEC.check_recorded({**SPEC.to_record(), "embedder": "static-minilm-1-256"})
 
 
 def test_a_record_that_lacks_a_field_is_a_difference() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dualstore.documents.base import Database, DocumentStore
+from dualstore.documents.doors import FAMILIES
 from dualstore.entry import Drafter
 from dualstore.errors import FamilyMismatchError, InvalidInputError, UnavailableError
 from dualstore.filters import parse
@@ -110,9 +111,8 @@ async def test_a_family_opened_twice_is_one(database: Database) -> None:
         replace(SPEC, thread_key=None),
         replace(SPEC, filter_fields=("role", "kind")),
         replace(SPEC, analyzer="2"),
-        replace(SPEC, embedder="another"),
     ],
-    ids=["text_key", "thread_key", "filter_fields", "analyzer", "embedder"],
+    ids=["text_key", "thread_key", "filter_fields", "analyzer"],
 )
 async def test_a_family_opened_otherwise_is_refused_with_the_way_out(
     place: Place, other: object
@@ -124,6 +124,12 @@ async def test_a_family_opened_otherwise_is_refused_with_the_way_out(
         with pytest.raises(FamilyMismatchError, match=r"'tests_notes' was made otherwise.*reindex"):
             await database.family(other)
         assert await (await database.family(SPEC)).count() == 1
+
+
+async def test_a_family_that_was_recorded_with_its_embedder_opens(database: Database) -> None:
+    older = {**SPEC.to_record(), "embedder": "static-minilm-1-256"}
+    await database.records.create(FAMILIES, SPEC.name, older)
+    assert await (await database.family(SPEC)).count() == 0
 
 
 async def test_health_says_what_and_where_it_is(database: Database) -> None:

@@ -11,9 +11,7 @@ from dualstore.terms import Analyzer
 
 NOW = 1_700_000_000_000
 LEASE = 30_000
-SPEC = FamilySpec(
-    "tests_notes", filter_fields=("role",), analyzer="1", embedder="static-minilm-1-256"
-)
+SPEC = FamilySpec("tests_notes", filter_fields=("role",), analyzer="1")
 
 
 def draft(
