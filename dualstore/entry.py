@@ -107,9 +107,10 @@ class Drafter:
 
     def draft_many(self, items: Iterable[Mapping[str, Any]], *, now: int) -> list[Draft]:
         """All of them, or an `EntryError` that says which item is wrong."""
-        return [self._draft_at(position, item, now) for position, item in enumerate(items)]
+        return [self.draft_at(position, item, now=now) for position, item in enumerate(items)]
 
-    def _draft_at(self, position: int, item: Mapping[str, Any], now: int) -> Draft:
+    def draft_at(self, position: int, item: Mapping[str, Any], *, now: int) -> Draft:
+        """The draft of one item of a batch; an `EntryError` says which one is wrong."""
         try:
             return self.draft(item, now=now)
         except EntryError as error:

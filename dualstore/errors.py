@@ -12,6 +12,8 @@
     ├── EmbedderError                the embedder gave what isn't an embedding
     ├── UnavailableError             nobody answered in time; trying again may help
     ├── PartialWriteError            a batch broke in the middle; knows what was acknowledged
+    ├── NotFoundError                there is nothing of that name
+    ├── VectorWriteError             the document is safe, its vector isn't in yet
     └── StorageError                 the store answered that it can't; trying again won't help
         ├── StorageCorruptError
         ├── StorageFullError
@@ -23,7 +25,7 @@ Driver errors never leave `documents/`, `vectors/`, `embedders/` and `remote/`: 
 files maps all of its driver's errors into this tree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def shown(value: object) -> str:
@@ -102,6 +104,24 @@ class PartialWriteError(DualStoreError):
     def __init__(self, message: str, *, acknowledged: Sequence[str]) -> None:
         self.acknowledged = tuple(acknowledged)
         super().__init__(f"{message} ({len(self.acknowledged)} items were acknowledged before)")
+
+
+class NotFoundError(DualStoreError, LookupError):
+    """There is nothing of that name, as far as anybody knows who could be asked."""
+
+
+class VectorWriteError(DualStoreError):
+    """The documents of `ids` are durable, but their vectors aren't in the index.
+
+    They stay due and are indexed later, unless `reasons` has a final reason for one of them.
+    """
+
+    def __init__(
+        self, message: str, *, ids: Sequence[str], reasons: Mapping[str, str] | None = None
+    ) -> None:
+        self.ids = tuple(ids)
+        self.reasons = dict(reasons or {})
+        super().__init__(message)
 
 
 class StorageError(DualStoreError):

@@ -153,6 +153,18 @@ def normal(tree: Filter) -> Filter:
             assert_never(tree)
 
 
+def leaves(where: Filter) -> Iterable[Leaf]:
+    """Every single question of a filter."""
+    match where:
+        case Leaf():
+            yield where
+        case Not(part):
+            yield from leaves(part)
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from leaves(part)
+
+
 def _leaf_matches(leaf: Leaf, facts: Facts) -> bool:
     if leaf.field.startswith(METADATA):
         return holds(leaf, facts.metadata)

@@ -110,8 +110,8 @@ def renewed(mark: IndexMark, *, indexable: bool, now: int) -> IndexMark:
 
 
 def doubted(mark: IndexMark, *, now: int) -> IndexMark:
-    """The mark of an entry whose vectors somebody found wrong: due, and nothing is believed."""
-    return replace(renewed(mark, indexable=True, now=now), residue=True, due_since=now)
+    """The mark of an entry that has to be indexed again, whatever is said of its vectors."""
+    return replace(renewed(mark, indexable=True, now=now), due_since=now)
 
 
 def leased(mark: IndexMark, *, token: str, until: int) -> IndexMark:

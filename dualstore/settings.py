@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     """Families of different agents never meet."""
     consistency: Literal["eventual", "strict"] = "eventual"
     """`strict` writes return when the vector is in, too."""
+    strict_timeout: float = Field(default=10.0, gt=0, le=600)
+    """Seconds that a strict write waits for its vector."""
+    index_lease: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds after which others take over what a process that died was indexing."""
+    tombstone_days: int = Field(default=365, ge=1)
+    """How long it is remembered that something was deleted."""
     read_log: bool = True
     """Whether conversations are read through their summaries; if not, from entry 1."""
     documents_timeout: float = Field(default=10.0, gt=0, le=600)

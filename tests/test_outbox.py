@@ -139,10 +139,11 @@ def test_what_left_nothing_needs_no_removal() -> None:
         assert renewed(mark, indexable=False, now=9).state is IndexState.DUE
 
 
-def test_doubt_makes_anything_due_and_believes_nothing() -> None:
+def test_doubt_makes_anything_due_and_remembers_what_may_be_left() -> None:
     for mark in (NEW, TAKEN, DONE, fresh(indexable=False, now=1)):
         found = doubted(mark, now=900)
-        assert (found.state, found.residue, found.due_since) == (IndexState.DUE, True, 900)
+        assert (found.state, found.due_since) == (IndexState.DUE, 900)
+        assert (found.held, found.residue) == (mark.held, mark is TAKEN)
         assert found.claim_at == AT_ONCE
 
 

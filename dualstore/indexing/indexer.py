@@ -1,18 +1,19 @@
 """One step of indexing: claim, prepare, write, settle. The only one that writes vectors."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from dualstore.documents.base import DocumentStore, Settlement, Work
 from dualstore.embedders.base import Embedder
-from dualstore.errors import FamilyMismatchError, InvalidInputError, UnavailableError
+from dualstore.errors import DualStoreError, InvalidInputError, UnavailableError, VectorsGoneError
 from dualstore.filters import Leaf, Op
-from dualstore.indexing.generations import GenerationBook
-from dualstore.indexing.preparing import ENTRY_FIELD, Prepared, Preparer
+from dualstore.indexing.completing import completed
+from dualstore.indexing.filing import ENTRY_FIELD
+from dualstore.indexing.indexes import Indexes
+from dualstore.indexing.preparing import Prepared, Preparer
 from dualstore.indexing.removals import Removals
 from dualstore.outbox import Failed, Outcome, Released, Retry
-from dualstore.vectors.base import VectorIndex, VectorPlace
+from dualstore.vectors.base import VectorIndex
 
 BATCH: Final = 500
 ASKED: Final = 200
@@ -24,66 +25,76 @@ LONGEST_RETRY: Final = 60_000
 
 
 class Indexer:
-    """Does the index work of one family. Any number may run, in any number of processes."""
+    """Does the index work of one family. Any number may run, in any number of processes.
+
+    One at a time: it isn't made for steps at once.
+    """
 
     def __init__(
         self,
         store: DocumentStore,
         *,
-        place: VectorPlace,
+        indexes: Indexes,
         embedder: Embedder,
-        book: GenerationBook,
         removals: Removals,
         clock: Callable[[], int],
         lease: int = LEASE,
     ) -> None:
         self._store = store
-        self._place = place
-        self._embedder = embedder
-        self._book = book
+        self._indexes = indexes
         self._removals = removals
         self._clock = clock
         self._lease = lease
         self._preparer = Preparer(store.spec, embedder)
+        self._owed: list[tuple[Settlement, list[str]]] = []
 
     async def step(self, limit: int = BATCH) -> int:
         """Do some of what is due; how many documents were claimed. 0 when nothing is due.
 
-        Raises `UnavailableError` when the embedder or the index can't be asked: what was claimed
-        is due again then, after a pause. Cancelled, it gives back what it claimed.
+        Raises `UnavailableError` when the embedder or the index can't be asked, and
+        `VectorsGoneError` when the index was lost: what was claimed is due again then, after a
+        pause. Whatever else it raises, it gives back what it claimed.
         """
+        await self._indexes.check()
+        await self._settle_owed()
         works = await self._store.claim(limit, now=self._clock(), lease=self._lease)
-        if not works:
-            return 0
-        try:
+        if works:
             await self._do(works)
-        except UnavailableError as error:
-            await self._settle([(work, self._retry(work, error)) for work in works])
-            raise
-        except BaseException:
-            await asyncio.shield(self._give_back(works))
-            raise
         return len(works)
 
-    async def index(self) -> VectorIndex:
-        """The index that work goes into; it is made when it is missing."""
-        target = (await self._book.read()).target
-        if not target.is_made_by(self._embedder):
-            raise FamilyMismatchError(
-                f"the vectors of {self._store.spec.name!r} are made by {target.embedder} now, not "
-                f"by {self._embedder.identity}: open it with that embedder"
-            )
-        name = target.index_name(self._store.spec.name)
-        return await self._place.index(name, dimension=target.dimension)
-
     async def _do(self, works: Sequence[Work]) -> None:
-        # Read after the claim: whoever begins a new generation marks all due only after that.
-        index = await self.index()
-        prepared = await self._preparer.prepare(works)
-        written = await self._write(index, prepared)
-        kept = await self._settle([(each.work, each.outcome) for each in written])
-        lost = [each for each, settled in zip(written, kept, strict=True) if not settled]
-        await self._removals.add([item.id for each in lost for item in each.items])
+        prepared: list[Prepared] = []
+        try:
+            # Read after the claim: whoever begins a generation marks all due only after that.
+            index = await self._indexes.target()
+            prepared = await self._preparer.prepare(works)
+            written = await self._write(index, prepared)
+        except (UnavailableError, VectorsGoneError) as error:
+            self._indexes.forget()
+            await self._settle([(work, self._retry(work, error)) for work in works], prepared)
+            raise
+        except BaseException:
+            await self._settle([(work, Released()) for work in works], prepared)
+            raise
+        await self._settle([(each.work, each.outcome) for each in written], prepared)
+
+    async def _settle(
+        self, outcomes: Sequence[tuple[Work, Outcome]], prepared: Sequence[Prepared]
+    ) -> None:
+        """Not cancelled in the middle: what is leased would wait until its lease runs out."""
+        items = {each.work.id: [item.id for item in each.items] for each in prepared}
+        self._owed = [
+            (Settlement(work, outcome), items.get(work.id, [])) for work, outcome in outcomes
+        ]
+        await completed(self._settle_owed())
+
+    async def _settle_owed(self) -> None:
+        """Where a lease was lost, what was written under it may be nobody's."""
+        if self._owed:
+            kept = await self._store.settle([settlement for settlement, _ in self._owed])
+            lost = [ids for (_, ids), settled in zip(self._owed, kept, strict=True) if not settled]
+            await self._removals.add([each for ids in lost for each in ids])
+            self._owed = []
 
     async def _write(self, index: VectorIndex, prepared: Sequence[Prepared]) -> list[Prepared]:
         """New vectors first, so that there is no moment without any."""
@@ -121,12 +132,6 @@ class Indexer:
             return [done for each in prepared for done in await self._upsert(index, [each])]
         return list(prepared)
 
-    async def _settle(self, outcomes: Sequence[tuple[Work, Outcome]]) -> list[bool]:
-        return await self._store.settle([Settlement(work, how) for work, how in outcomes])
-
-    async def _give_back(self, works: Sequence[Work]) -> None:
-        await self._settle([(work, Released()) for work in works])
-
-    def _retry(self, work: Work, error: UnavailableError) -> Retry:
+    def _retry(self, work: Work, error: DualStoreError) -> Retry:
         pause = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(work.mark.attempts - 1, 20))
         return Retry(str(error), at=self._clock() + pause)

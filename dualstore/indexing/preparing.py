@@ -11,12 +11,11 @@ from dualstore.entry import Drafter, Entry
 from dualstore.errors import EmbedderError, UnavailableError
 from dualstore.family import FamilySpec
 from dualstore.indexing.copies import from_copy, to_copy
+from dualstore.indexing.filing import fields_of
 from dualstore.outbox import Failed, Indexed, Outcome, Removed
 from dualstore.terms import analysed
-from dualstore.vectors.base import FieldValue, VectorId, VectorItem
+from dualstore.vectors.base import VectorId, VectorItem
 
-ENTRY_FIELD: Final = "entry"
-"""The field of each vector that says whose it is."""
 _PROBE: Final = "a plain sentence that any embedder knows what to do with"
 
 
@@ -42,13 +41,19 @@ class Preparer:
 
     async def prepare(self, works: Sequence[Work]) -> list[Prepared]:
         """In the order of the works. Raises `UnavailableError` when the embedder can't be asked."""
-        texts = {work.id: self._texts(work.entry) for work in works if work.entry}
+        texts = {work.id: self.texts(work.entry) for work in works if work.entry}
         known = {work.id: self._copied(work, len(texts[work.id])) for work in works if work.entry}
         missing = {each: texts[each] for each, vectors in known.items() if vectors is None}
         made = await self._embed(missing)
         return [self._prepared(work, known.get(work.id), made.get(work.id)) for work in works]
 
-    def _texts(self, entry: Entry) -> list[str]:
+    async def has_direction(self, entry: Entry) -> bool:
+        """Whether there would be any vector of it. Raises as the embedder does."""
+        texts = self.texts(entry)
+        return bool(texts) and bool((await self._embedder.embed(texts)).any())
+
+    def texts(self, entry: Entry) -> list[str]:
+        """The chunks that are embedded, in their order; none of what is excluded."""
         text = self._drafter.indexed_text(entry)
         size = self._embedder.chunk_chars
         spans = chunks(text, size=size, overlap=min(OVERLAP, size // 4), limit=len(analysed(text)))
@@ -101,22 +106,10 @@ class Preparer:
         )
 
     def _items(self, entry: Entry, vectors: Vectors) -> Iterable[VectorItem]:
-        fields = self._fields(entry)
+        fields = fields_of(entry, self._spec)
         for chunk, vector in enumerate(vectors):
             if vector.any():
                 yield VectorItem(str(VectorId(entry.id, entry.text_hash, chunk)), vector, fields)
-
-    def _fields(self, entry: Entry) -> dict[str, FieldValue]:
-        named = {
-            "thread": self._spec.thread_of(entry.metadata),
-            "author": self._spec.author_of(entry.metadata),
-        }
-        return {
-            ENTRY_FIELD: entry.id,
-            "timestamp": entry.timestamp,
-            "origin": entry.origin,
-            **{name: value for name, value in named.items() if value is not None},
-        }
 
 
 def _parted(rows: Vectors, counts: Iterable[int]) -> Iterable[Vectors]:

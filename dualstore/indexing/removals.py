@@ -4,10 +4,12 @@ Who finds one queues it; the indexer does the work, like all writing.
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from dualstore.documents.base import DocumentStore, Record, Records
-from dualstore.vectors.base import VectorId, VectorIndex
+from dualstore.indexing.indexes import Indexes
+from dualstore.vectors.base import VectorId
 
 PAGE: Final = 500
 
@@ -15,44 +17,59 @@ PAGE: Final = 500
 class Removals:
     """The queue of one family."""
 
-    def __init__(self, records: Records, store: DocumentStore, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, records: Records, store: DocumentStore, *, indexes: Indexes, clock: Callable[[], int]
+    ) -> None:
         self._records = records
         self._store = store
+        self._indexes = indexes
         self._clock = clock
         self._space = f"dualstore.removals.{store.spec.name}"
 
     async def add(self, ids: Sequence[str]) -> None:
         """Queue them; one that is queued already is no error."""
         for each in ids:
-            await self._records.create(self._space, each, None)
+            await self._records.create(self._space, _key(each), each)
 
-    async def step(self, index: VectorIndex) -> int:
+    async def are_queued(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(await self._records.range(self._space, limit=1))
+
+    async def step(self) -> int:
         """Do some of what is queued; how much was. 0 when nothing is."""
         queued = await self._records.range(self._space, limit=PAGE)
         if queued:
-            await self._remove(index, queued)
+            await self._remove(queued)
         return len(queued)
 
-    async def _remove(self, index: VectorIndex, queued: Sequence[Record]) -> None:
+    async def _remove(self, queued: Sequence[Record]) -> None:
         """An entry may take up its old text again at any moment: look before and after.
 
         What is wanted then is made due, so that nobody believes a vector that went meanwhile.
         """
-        wanted = await self._wanted(queued)
-        await index.delete([each.key for each in queued if each.key not in wanted])
-        wanted |= await self._wanted(queued)
+        ids: list[str] = [each.value for each in queued]
+        index = await self._indexes.target()
+        wanted = await self._wanted(ids)
+        await index.delete([each for each in ids if each not in wanted])
+        wanted |= await self._wanted(ids)
         entries = {parsed.entry for each in wanted if (parsed := VectorId.parse(each))}
         await self._store.mark_due(sorted(entries), now=self._clock())
         for each in queued:
             await self._records.delete(each)
 
-    async def _wanted(self, queued: Sequence[Record]) -> set[str]:
-        parsed = {each.key: VectorId.parse(each.key) for each in queued}
-        entries = await self._store.get([vector.entry for vector in parsed.values() if vector])
+    async def _wanted(self, ids: Sequence[str]) -> set[str]:
+        """Those whose entry has this very text now."""
+        parsed = {each: vector for each in ids if (vector := VectorId.parse(each))}
+        marks = await self._store.marks([vector.entry for vector in parsed.values()])
         return {
-            key
-            for key, vector in parsed.items()
-            if vector
-            and vector.entry in entries
-            and entries[vector.entry].text_hash == vector.text_hash
+            each
+            for each, vector in parsed.items()
+            if (scanned := marks.get(vector.entry))
+            and not scanned.deleted
+            and scanned.text_hash == vector.text_hash
         }
+
+
+def _key(id_: str) -> str:
+    """Others' ids may be longer than a key can be, or hold what a key can't."""
+    return blake2b(id_.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -3,103 +3,133 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Self
 
-from dualstore.documents.base import DocumentStore, IndexStatus
-from dualstore.errors import DualStoreError, UnavailableError
+from dualstore.errors import (
+    DualStoreError,
+    FamilyMismatchError,
+    StorageError,
+    UnavailableError,
+    VectorsGoneError,
+)
 from dualstore.indexing.breaker import CLOSED
+from dualstore.indexing.work import IndexingStatus, IndexWork, Left
 
 _LOG = logging.getLogger(__name__)
 
 MOST_FAILURES: Final = 8
 """Tries in a row, about half a minute, after which somebody who waits is told."""
 POLL: Final = 0.01
+FEW: Final = 200
+"""Documents that are due; counting more of them takes longer, so it is done less often."""
 IDLE: Final = 1.0
 """Seconds after which an idle worker looks again for what others left due."""
+RATED: Final = 10_000
+"""Milliseconds that the rate is taken over."""
 
 
 class IndexWorker:
-    """Runs `step` whenever there is something to do. `async with` owns its task.
+    """Takes steps whenever there is something to do. `async with` owns its task.
 
     Leaving doesn't wait for what is due: the step under way gives back what it claimed.
     """
 
-    def __init__(
-        self,
-        step: Callable[[], Awaitable[int]],
-        store: DocumentStore,
-        *,
-        clock: Callable[[], int],
-    ) -> None:
-        self._step = step
-        self._store = store
+    def __init__(self, work: IndexWork, *, clock: Callable[[], int]) -> None:
+        self._work = work
         self._clock = clock
         self._chance = random.Random()
         self._awake = asyncio.Event()
         self._breaker = CLOSED
-        self._last_error: DualStoreError | None = None
+        self._obstacle: DualStoreError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._done = deque[tuple[int, int]]()
+
+    async def status(self) -> IndexingStatus:
+        """How far everybody is, and how this process gets on."""
+        return await self._work.status(rate=self._rate(), obstacle=self._obstacle)
+
+    async def missing(self) -> str | None:
+        """What no search by meaning can find yet, in words; None if there is nothing."""
+        left = replace(await self._work.left(), removals=False)
+        return str(left) if left else None
+
+    def _rate(self) -> float:
+        """Documents a second over the last seconds in which there were any."""
+        now = self._clock()
+        recent = [(at, count) for at, count in self._done if at > now - RATED]
+        span = now - min((at for at, _ in recent), default=now)
+        return 1000 * sum(count for _, count in recent) / max(span, POLL * 1000)
 
     def wake(self) -> None:
         """There is something to do. The first call starts the task."""
         self._awake.set()
-        if self._task is None:
-            name = f"dualstore-index-{self._store.spec.name}"
+        if self._task is None or self._task.done():
+            name = f"dualstore-index-{self._work.family}"
             self._task = asyncio.create_task(self._run(), name=name)
 
     async def drain(self, *, timeout: float | None = None) -> None:
-        """Wait until nothing is due, whoever does it.
+        """Wait until nothing is left to do, whoever does it.
 
-        Raises `UnavailableError`, saying what is in the way, when `timeout` seconds aren't enough
-        or indexing has failed `MOST_FAILURES` times in a row. What is due stays due.
+        Raises what is in the way when trying again won't help, and `UnavailableError` when
+        `timeout` seconds aren't enough or indexing has failed `MOST_FAILURES` times in a row.
+        What is due stays due.
         """
-        self._breaker = CLOSED
-        self.wake()
+        self._breaker, self._obstacle = CLOSED, None
         try:
             async with asyncio.timeout(timeout):
-                while left := _open(await self._store.index_status()):
-                    if self._breaker.failures >= MOST_FAILURES:
-                        raise UnavailableError(self._obstacle(left)) from self._last_error
-                    self._awake.set()
-                    await asyncio.sleep(POLL)
+                while left := await self._work.left():
+                    self.wake()
+                    self._check_obstacle(left)
+                    await asyncio.sleep(POLL if left.documents < FEW else 10 * POLL)
         except TimeoutError:
-            left = _open(await self._store.index_status())
-            raise UnavailableError(self._obstacle(left)) from self._last_error
+            raise self._late(await self._work.left()) from self._obstacle
 
-    def _obstacle(self, left: int) -> str:
-        reason = f": {self._last_error}" if self._last_error else ""
-        return f"{left} documents of {self._store.spec.name!r} are not indexed yet{reason}"
+    def _check_obstacle(self, left: Left) -> None:
+        if self._obstacle is not None and _is_lasting(self._obstacle):
+            raise self._obstacle
+        if self._breaker.failures >= MOST_FAILURES:
+            raise self._late(left) from self._obstacle
+
+    def _late(self, left: Left) -> UnavailableError:
+        reason = f": {self._obstacle}" if self._obstacle else ""
+        return UnavailableError(f"{self._work.family!r}: {left}{reason}")
 
     async def _run(self) -> None:
         while True:
             self._awake.clear()
-            pause = await self._work()
+            pause = await self._get_on()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._awake.wait()
 
-    async def _work(self) -> float:
-        """Until nothing is due, or something is in the way; how long to wait then, in seconds."""
+    async def _get_on(self) -> float:
+        """Until nothing is left, or something is in the way; how long to wait then, in seconds."""
         if not self._breaker.allows(self._clock()):
             return self._pause()
         try:
-            while await self._step():
-                self._succeeded()
+            while done := await self._work.step():
+                self._succeeded(done)
         except DualStoreError as error:
             return self._failed(error)
         except Exception as error:  # the task must outlive whatever a backend of a user's raises
-            _LOG.exception("indexing %s failed", self._store.spec.name)
+            _LOG.exception("indexing %s failed", self._work.family)
             return self._failed(UnavailableError(f"indexing failed: {error!r}"))
-        self._succeeded()
+        self._succeeded(0)
         return IDLE
 
-    def _succeeded(self) -> None:
-        self._breaker, self._last_error = CLOSED, None
+    def _succeeded(self, done: int) -> None:
+        self._breaker, self._obstacle = CLOSED, None
+        now = self._clock()
+        self._done.append((now, done))
+        while self._done[0][0] <= now - RATED:
+            self._done.popleft()
 
     def _failed(self, error: DualStoreError) -> float:
-        self._last_error = error
+        self._obstacle = error
         self._breaker = self._breaker.failed(self._clock(), chance=self._chance)
         return self._pause()
 
@@ -111,11 +141,14 @@ class IndexWorker:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        if self._task is None:
-            return
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
 
-def _open(status: IndexStatus) -> int:
-    return status.due + status.leased
+def _is_lasting(error: DualStoreError) -> bool:
+    """Whether trying again won't help by itself."""
+    return isinstance(error, FamilyMismatchError) or (
+        isinstance(error, StorageError) and not isinstance(error, VectorsGoneError)
+    )

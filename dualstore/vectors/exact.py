@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from dualstore.errors import FamilyMismatchError, VectorsGoneError
-from dualstore.filters import EVERYTHING, Filter, matches
+from dualstore.filters import EVERYTHING, Filter, leaves, matches
 from dualstore.vectors.base import (
     FieldValue,
     StoredVector,
@@ -26,7 +26,6 @@ from dualstore.vectors.rules import (
     check_name,
     check_vector,
     cosines,
-    leaves,
 )
 
 

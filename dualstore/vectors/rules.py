@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualstore.errors import FilterError, InvalidInputError, InvalidNameError
-from dualstore.filters import And, Filter, Leaf, Not, Or
+from dualstore.filters import Filter, leaves
 from dualstore.values import INT64, check_text
 from dualstore.vectors.base import FieldValue, Vector, VectorItem
 
@@ -92,18 +92,6 @@ def check_filter(where: Filter) -> Filter:
         if leaf.path is None:
             raise FilterError(f"{leaf.field}: vectors know only metadata.*, not {leaf.field}")
     return where
-
-
-def leaves(where: Filter) -> Iterable[Leaf]:
-    """Every single question of a filter."""
-    match where:
-        case Leaf():
-            yield where
-        case Not(part):
-            yield from leaves(part)
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from leaves(part)
 
 
 def cosines(vector: Vector, rows: NDArray[np.float32]) -> NDArray[np.float32]:

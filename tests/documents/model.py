@@ -186,7 +186,7 @@ class Model:
         if doc is None:
             return False
         self._owe(doc, now, wanted=True)
-        doc.since, doc.litter = now, True
+        doc.since = now
         return True
 
     def purge(self, before: int) -> int:

@@ -15,7 +15,10 @@ from dualstore.entry import Drafter
 from dualstore.family import FamilySpec
 from dualstore.indexing.generations import GenerationBook
 from dualstore.indexing.indexer import Indexer
+from dualstore.indexing.indexes import Indexes
+from dualstore.indexing.rebuilding import Rebuilding
 from dualstore.indexing.removals import Removals
+from dualstore.indexing.work import IndexWork
 from dualstore.vectors.base import VectorIndex
 from dualstore.vectors.exact import ExactVectors
 
@@ -50,10 +53,31 @@ class Family:
     def indexer(self, embedder: Embedder | None = None) -> Indexer:
         return Indexer(
             self.store,
-            place=self.place,
+            indexes=self.indexes(embedder),
             embedder=embedder or self.embedder,
-            book=self.book,
             removals=self.removals,
+            clock=lambda: self.now,
+        )
+
+    def indexes(self, embedder: Embedder | None = None) -> Indexes:
+        return Indexes(self.place, self.book, embedder or self.embedder)
+
+    def work(self, indexer: Indexer | None = None) -> IndexWork:
+        return IndexWork(
+            self.store,
+            indexer=indexer or self.indexer(),
+            rebuilding=self.rebuilding(),
+            removals=self.removals,
+            clock=lambda: self.now,
+            tombstone_days=365,
+        )
+
+    def rebuilding(self, embedder: Embedder | None = None) -> Rebuilding:
+        return Rebuilding(
+            self.store,
+            indexes=self.indexes(embedder),
+            book=self.book,
+            embedder=embedder or self.embedder,
             clock=lambda: self.now,
         )
 
@@ -63,14 +87,16 @@ class Family:
 
     @property
     def removals(self) -> Removals:
-        return Removals(self.database.records, self.store, lambda: self.now)
+        return Removals(
+            self.database.records, self.store, indexes=self.indexes(), clock=lambda: self.now
+        )
 
     async def put(self, each: str, text: str, **metadata: Any) -> None:
         item = {"id": each, "text": text, "timestamp": 5, "metadata": metadata}
         await self.store.put([Drafter(SPEC).draft(item, now=self.now)], now=self.now)
 
     async def index(self) -> VectorIndex:
-        return await self.indexer().index()
+        return await self.indexes().target()
 
     async def held(self) -> dict[str, int]:
         """How many vectors of each entry the index has."""

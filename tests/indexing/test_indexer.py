@@ -20,8 +20,9 @@ async def test_what_is_due_is_embedded_written_and_settled(family: Family) -> No
     (stored,) = (await (await family.index()).get([f"{entry.text_hash}:0:a"])).values()
     assert stored.fields == {
         "entry": "a",
-        "thread": "s",
-        "author": "Ann",
+        "m.session_id": "s",
+        "m.author": "Ann",
+        "m.role": "user",
         "timestamp": 5,
         "origin": "local",
     }
@@ -69,7 +70,7 @@ async def test_an_edit_of_metadata_embeds_nothing_and_a_move_is_filed_anew(famil
     assert family.embedder.given == ["some words"]
     index = await family.index()
     (stored,) = (await index.get(await index.scan())).values()
-    assert stored.fields["thread"] == "t"
+    assert stored.fields["m.session_id"] == "t"
 
 
 async def test_what_an_unfinished_attempt_left_is_removed(family: Family) -> None:
@@ -105,7 +106,7 @@ async def test_a_paused_indexer_that_wakes_after_a_newer_one_harms_nothing(famil
     entry = (await family.store.get(["a"]))["a"]
     assert entry.index.state is IndexState.INDEXED
     assert await family.held() == {"a": 2}
-    assert await family.removals.step(await family.index()) == 1
+    assert await family.removals.step() == 1
     assert await (await family.index()).scan() == [f"{entry.text_hash}:0:a"]
 
 
@@ -114,12 +115,12 @@ async def test_a_removal_of_what_is_wanted_again_makes_it_due(family: Family) ->
     await family.indexer().step()
     index = await family.index()
     await family.removals.add(await index.scan())
-    await family.removals.step(index)
+    await family.removals.step()
     assert await family.held() == {"a": 1}
     assert (await family.store.index_status()).due == 1
     await family.removals.add(["not one of ours"])
-    assert await family.removals.step(index) == 1
-    assert await family.removals.step(index) == 0
+    assert await family.removals.step() == 1
+    assert await family.removals.step() == 0
 
 
 async def test_a_text_that_the_embedder_refuses_fails_alone(family: Family) -> None:
@@ -180,7 +181,7 @@ async def test_a_family_made_by_another_embedder_is_refused(family: Family) -> N
     other = type(family.embedder)()
     other.version = "2"
     with pytest.raises(FamilyMismatchError, match="reindex it to the new one"):
-        await family.book.open(other)
+        await family.book.check(other)
     await family.put("a", "words")
     with pytest.raises(FamilyMismatchError, match="open it with that embedder"):
         await family.indexer(other).step()
@@ -188,12 +189,13 @@ async def test_a_family_made_by_another_embedder_is_refused(family: Family) -> N
 
 
 async def test_a_generation_is_replaced_only_by_who_knows_the_present_one(family: Family) -> None:
-    before = await family.book.read()
+    before = await family.book.open(family.embedder)
     after = type(before)(live=before.live, building=before.live, walked="m")
     assert await family.book.replace(before, after)
     assert not await family.book.replace(before, before)
     assert await family.book.read() == after
     assert after.target == before.live
+    assert after == type(after).from_record(after.to_record())
 
 
 async def test_work_that_was_settled_meanwhile_is_not_settled_twice(family: Family) -> None:
