@@ -1,7 +1,7 @@
 """A family: one kind of entries, kept together, and what its fields mean."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from dualstore.errors import FamilyMismatchError, InvalidNameError, shown
@@ -76,19 +76,30 @@ class FamilySpec:
         """The JSON value that is recorded with the family."""
         return {**asdict(self), "filter_fields": list(self.filter_fields)}
 
+    @classmethod
+    def from_record(cls, recorded: dict[str, Any]) -> "FamilySpec":
+        """The opposite of `to_record`; leaves out what other releases recorded besides."""
+        known = {each.name: recorded[each.name] for each in fields(cls) if each.name in recorded}
+        return cls(**{**known, "filter_fields": tuple(recorded.get("filter_fields", ()))})
+
     def check_recorded(self, recorded: dict[str, Any]) -> None:
         """Raise `FamilyMismatchError`, naming the differences and the way out."""
-        mine = self.to_record()
-        differing = [
+        differing = self.differing(recorded)
+        differences = [
             f"{key} is {recorded.get(key)!r} there and {value!r} here"
-            for key, value in mine.items()
-            if recorded.get(key) != value
+            for key, value in self.to_record().items()
+            if key in differing
         ]
-        if differing:
+        if differences:
             raise FamilyMismatchError(
-                f"family {self.name!r} was made otherwise: {'; '.join(differing)}. "
-                "Open it as it was made, or reindex it to the new way"
+                f"family {self.name!r} was made otherwise: {'; '.join(differences)}. "
+                "Open it as it was made, or reindex it to the new way (Database.respec)"
             )
+
+    def differing(self, recorded: dict[str, Any]) -> set[str]:
+        """The fields that are otherwise in the record; what only it has doesn't count."""
+        mine = self.to_record()
+        return {key for key, value in mine.items() if recorded.get(key) != value}
 
 
 def _check_path(key: object) -> None:

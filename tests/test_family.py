@@ -77,6 +77,15 @@ def test_a_record_that_names_an_embedder_is_of_an_older_release_and_opens() -> N
     SPEC.check_recorded({**SPEC.to_record(), "embedder": "static-minilm-1-256"})
 
 
+def test_a_spec_is_read_back_from_its_record_whatever_else_is_there() -> None:
+    for spec in (SPEC, *(replace(SPEC, **{name: OTHERS[name]}) for name in OTHERS)):  # type: ignore[arg-type]
+        recorded = from_json(to_json({**spec.to_record(), "embedder": "x"}, "value"))
+        assert FamilySpec.from_record(recorded) == spec
+        assert spec.differing(recorded) == set()
+    assert FamilySpec.from_record({"name": "a_b"}) == FamilySpec("a_b")
+    assert SPEC.differing({**SPEC.to_record(), "text_key": 5, "more": 1}) == {"text_key"}
+
+
 def test_a_record_that_lacks_a_field_is_a_difference() -> None:
     recorded = SPEC.to_record()
     del recorded["analyzer"]

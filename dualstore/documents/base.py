@@ -269,7 +269,7 @@ class DocumentStore(Protocol):
 
     @abstractmethod
     async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
-        """Make the index do these again, believing nothing of what it holds.
+        """Make the index do these again.
 
         Returns the ids that are here, as entries or tombstones.
         """
@@ -347,7 +347,18 @@ class Database(Protocol):
     async def family(self, spec: FamilySpec) -> DocumentStore:
         """The family's store, made when it is new.
 
-        Raises `FamilyMismatchError` when it is recorded with another spec.
+        Raises `FamilyMismatchError` when it is recorded with another spec, or when a `respec`
+        of it isn't done.
+        """
+
+    @abstractmethod
+    async def respec(self, spec: FamilySpec, *, now: int) -> None:
+        """Make the family anew to this spec: all that is derived from its entries is derived again.
+
+        Content, revisions and times stay; what the index owes is due where vectors are made from,
+        or filed under, something else now. Nobody else may have the family open. One that was
+        killed in the middle goes on at the next call; until it is done the family can't be
+        opened. No family of that name, or one that is of this spec already: nothing happens.
         """
 
     @abstractmethod

@@ -5,23 +5,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
-from dualstore.documents.base import Order, Put, Records
+from dualstore.documents.base import Order, Put
 from dualstore.entry import check_key
 from dualstore.errors import (
     EntryTooLargeError,
-    FamilyMismatchError,
     FilterError,
     InvalidInputError,
     InvalidNameError,
     shown,
 )
-from dualstore.family import FamilySpec
 from dualstore.filters import Filter
 from dualstore.metrics import DocumentsWritten, WorkSettled
 from dualstore.values import MAX_BYTES, check_text, size_of, to_json
 
-FAMILIES: Final = "dualstore.families"
-"""The space of Records that says how each family was made."""
 NAME_LIMIT: Final = 4096
 MOST_FACTOR: Final = 1_000_000
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -129,13 +125,3 @@ def was_written(family: str, puts: Sequence[Put]) -> DocumentsWritten:
 def was_settled(family: str, kept: Sequence[bool]) -> WorkSettled:
     """What to tell the metrics of settlements."""
     return WorkSettled(family, settled=sum(kept), lost=len(kept) - sum(kept))
-
-
-async def record_family(records: Records, spec: FamilySpec) -> None:
-    """Record how the family is made, or check that it is made like that."""
-    mine = spec.to_record()
-    created = await records.create(FAMILIES, spec.name, mine)
-    recorded = created or await records.get(FAMILIES, spec.name)
-    if recorded is None:
-        raise FamilyMismatchError(f"family {spec.name!r} was removed while it was being opened")
-    spec.check_recorded(recorded.value)

@@ -11,11 +11,12 @@ from pymongo.errors import PyMongoError
 from pymongo.topology_description import TopologyDescription
 
 from dualstore.documents.base import Database, DocumentStore, Health
-from dualstore.documents.doors import record_family
+from dualstore.documents.families import record_family, respec_family
 from dualstore.documents.mongo_collection import MongoCollection
 from dualstore.documents.mongo_documents import MongoDocuments
 from dualstore.documents.mongo_line import Line
 from dualstore.documents.mongo_records import MongoRecords
+from dualstore.documents.mongo_respec import MongoRederiver
 from dualstore.errors import SettingsError, StorageError, StorageLayoutError, shown
 from dualstore.family import FamilySpec
 from dualstore.metrics import Metrics
@@ -102,6 +103,14 @@ class MongoDatabase(Database):
         store = MongoDocuments(spec, rows, self._metrics)
         await store.prepare()
         return store
+
+    async def respec(self, spec: FamilySpec, *, now: int) -> None:
+        rows = self._collection(_collection_name(spec.name))
+
+        async def rederive(made: FamilySpec, after: str | None, limit: int) -> str | None:
+            return await MongoRederiver(made, spec, rows, now=now).step(after, limit)
+
+        await respec_family(self.records, spec, rederive)
 
     async def health(self) -> Health:
         build = await self._command("buildInfo")

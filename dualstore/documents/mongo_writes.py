@@ -1,32 +1,24 @@
-"""How entries and tombstones are written: read, decide, replace if it is still what was read."""
+"""How entries and tombstones are written: what becomes of what is there."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final
 
 from pymongo import InsertOne, ReplaceOne, UpdateOne
 
 from dualstore.documents.base import DeleteOutcome, Put, PutOutcome
-from dualstore.documents.mongo_collection import (
-    ATTEMPTS,
-    BATCH,
-    MongoCollection,
-    Write,
-    batches,
-)
+from dualstore.documents.mongo_collection import BATCH, MongoCollection, batches
 from dualstore.documents.mongo_filters import to_facts
 from dualstore.documents.mongo_keys import to_key
-from dualstore.documents.mongo_line import pause
-from dualstore.documents.mongo_portions import Fields, Row
+from dualstore.documents.mongo_portions import Row
 from dualstore.documents.mongo_rows import (
     BURIED_FIELDS,
     PRESENT_FIELDS,
     entry_row,
-    new_stamp,
     to_present,
     tombstone_row,
 )
+from dualstore.documents.mongo_steps import Step, Steps, guard
 from dualstore.documents.rules import (
     Present,
     acknowledged_ids,
@@ -44,29 +36,14 @@ from dualstore.errors import (
     DualStoreError,
     PartialWriteError,
     StorageCorruptError,
-    UnavailableError,
-    shown,
 )
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, IndexState, fresh, renewed
 from dualstore.terms import Analyzer
 from dualstore.values import size_of
 
-T = TypeVar("T")
-
 _WRITE_BYTES: Final = 8 * 1024 * 1024
 """Content that is written in one call; what is derived from it fits into a message beside it."""
-
-
-class Step(NamedTuple, Generic[T]):
-    """What becomes of one id, and the write that makes it so; None if nothing is to be written."""
-
-    result: T
-    write: Write | None = None
-
-
-Plan = Callable[[str, Row | None, str], Step[T]]
-"""What to do about an id whose present row is given; the writes carry the stamp."""
 
 
 class MongoWriter:
@@ -74,7 +51,7 @@ class MongoWriter:
 
     def __init__(self, spec: FamilySpec, rows: MongoCollection) -> None:
         self._spec = spec
-        self._rows = rows
+        self._steps = Steps(rows)
         self._analyzer = Analyzer()
 
     async def put(
@@ -105,7 +82,7 @@ class MongoWriter:
         burial = _Burial(now, origin, source_version, expect)
         outcomes: dict[str, DeleteOutcome] = {}
         for some in batches(list(dict.fromkeys(ids))):
-            outcomes |= await self._carry_out(some, burial.plan, fields=BURIED_FIELDS)
+            outcomes |= await self._steps.carry_out(some, burial.plan, fields=BURIED_FIELDS)
         return outcomes
 
     async def _put_some(
@@ -118,41 +95,10 @@ class MongoWriter:
 
         # what a caller writes himself is mostly new, what comes from a remote mostly isn't
         new = not expect and all(draft.origin == LOCAL for draft in drafts)
-        puts = await self._carry_out(list(by_id), plan, fields=PRESENT_FIELDS, probably_new=new)
+        puts = await self._steps.carry_out(
+            list(by_id), plan, fields=PRESENT_FIELDS, probably_new=new
+        )
         return [puts[draft.id] for draft in drafts]
-
-    async def _carry_out(
-        self, ids: Sequence[str], plan: Plan[T], *, fields: Fields, probably_new: bool = False
-    ) -> dict[str, T]:
-        """Until nobody else's write came between reading and writing."""
-        results: dict[str, T] = {}
-        rows: dict[str, Row] = {}
-        for attempt in range(ATTEMPTS):
-            if attempt or not probably_new:
-                rows = await self._rows.find_ids({}, ids, fields)
-            stamp = new_stamp()
-            steps = await asyncio.to_thread(_plan_all, plan, ids, rows, stamp)
-            lost = await self._write(steps, stamp)
-            results |= {each: step.result for each, step in steps.items() if each not in lost}
-            if not lost:
-                return results
-            ids = list(lost)
-            await pause()
-        raise UnavailableError(f"{shown(ids[0])} is being changed all the time; try again")
-
-    async def _write(self, steps: Mapping[str, Step[T]], stamp: str) -> set[str]:
-        """The ids whose document wasn't any more what the step was planned for."""
-        writes = {each: step.write for each, step in steps.items() if step.write is not None}
-        if not writes:
-            return set()
-        ids = list(writes)
-        done = await self._rows.write(list(writes.values()))
-        lost = {ids[at] for at in done.taken}
-        guarded = [each for each, write in writes.items() if not isinstance(write, InsertOne)]
-        if done.matched < len(guarded):
-            stamps = await self._rows.find_ids({"stamp": stamp}, guarded, {"_id": 1})
-            lost |= set(guarded) - stamps.keys()
-        return lost
 
     def _plan_put(
         self, draft: Draft, row: Row | None, expected: int | None, *, stamp: str, now: int
@@ -163,11 +109,11 @@ class MongoWriter:
         if outcome in (PutOutcome.CREATED, PutOutcome.UPDATED):
             put = Put(draft.id, outcome, next_revision(present))
             new = self._replacement(draft, row, present, stamp=stamp, now=now)
-            return Step(put, InsertOne(new) if row is None else ReplaceOne(_guard(row), new))
+            return Step(put, InsertOne(new) if row is None else ReplaceOne(guard(row), new))
         put = Put(draft.id, outcome, revision)
         if row and present and outcome is PutOutcome.UNCHANGED and takes_version(draft, present):
             change = {"version": str(draft.source_version), "stamp": stamp}
-            return Step(put, UpdateOne(_guard(row), {"$set": change}))
+            return Step(put, UpdateOne(guard(row), {"$set": change}))
         return Step(put)
 
     def _replacement(
@@ -218,7 +164,7 @@ class _Burial:
         if row is None and self.origin != LOCAL:
             return Step(outcome, InsertOne(self._unknown(each, stamp)))
         if row and present and outcome is DeleteOutcome.DELETED:
-            return Step(outcome, ReplaceOne(_guard(row), self._tombstone(row, present, stamp)))
+            return Step(outcome, ReplaceOne(guard(row), self._tombstone(row, present, stamp)))
         return Step(outcome)
 
     def _tombstone(self, row: Row, present: Present, stamp: str) -> Row:
@@ -241,16 +187,6 @@ class _Burial:
             version=self.source_version,
             stamp=stamp,
         )
-
-
-def _plan_all(
-    plan: Plan[T], ids: Sequence[str], rows: Mapping[str, Row], stamp: str
-) -> dict[str, Step[T]]:
-    return {each: plan(each, rows.get(each), stamp) for each in ids}
-
-
-def _guard(row: Row) -> Row:
-    return {"_id": row["_id"], "stamp": row["stamp"]}
 
 
 def _portions(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from dualstore.documents.base import DeleteOutcome, Put, PutOutcome
-from dualstore.entry import LOCAL, Draft, SourceVersion
+from dualstore.entry import LOCAL, Draft, Drafter, Entry, SourceVersion
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, renewed
-from dualstore.paths import values_at
+from dualstore.paths import exists_at, values_at
 
 _REFUSED: Final = (PutOutcome.OUTDATED, PutOutcome.DELETED)
 
@@ -128,6 +128,39 @@ def acknowledged_ids(puts: Sequence[Put], left: Sequence[Draft]) -> list[str]:
     refused = {put.id for put in puts if put.outcome in _REFUSED}
     doubtful = refused.union(draft.id for draft in left)
     return list(dict.fromkeys(put.id for put in puts if put.id not in doubtful))
+
+
+def draft_anew(drafter: Drafter, entry: Entry) -> Draft:
+    """The same content, and all that is derived from it by the drafter's spec."""
+    draft = drafter.compose(
+        id=entry.id,
+        text=entry.text,
+        timestamp=entry.timestamp,
+        metadata=entry.metadata,
+        body=entry.body,
+        origin=entry.origin,
+        source_version=entry.source_version,
+    )
+    # whether the time was given isn't known any more
+    return draft._replace(content_hash=entry.content_hash)
+
+
+def mark_anew(
+    draft: Draft, present: Present, *, made: FamilySpec, spec: FamilySpec, now: int
+) -> IndexMark:
+    """The mark to write with a draft of `spec` where one of the spec `made` was."""
+    refile = is_filed_otherwise(draft.metadata, made, spec)
+    return mark_after_put(draft, present, refile=refile, now=now)
+
+
+def is_filed_otherwise(metadata: dict[str, Any], one: FamilySpec, other: FamilySpec) -> bool:
+    """Whether the two specs file the vectors of such an entry under different fields."""
+    fields = set(one.filter_fields) ^ set(other.filter_fields)
+    return (
+        one.thread_of(metadata) != other.thread_of(metadata)
+        or one.author_of(metadata) != other.author_of(metadata)
+        or any(exists_at(metadata, path) for path in fields)
+    )
 
 
 def must_refile(spec: FamilySpec, new: Filed, old: Filed) -> bool:

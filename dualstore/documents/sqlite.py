@@ -9,11 +9,12 @@ from typing import Final, Literal, Self
 
 from dualstore.documents import sqlite_layout
 from dualstore.documents.base import Database, DocumentStore, Health
-from dualstore.documents.doors import record_family
+from dualstore.documents.families import record_family, respec_family
 from dualstore.documents.sqlite_documents import SqliteDocuments
 from dualstore.documents.sqlite_errors import mapped
 from dualstore.documents.sqlite_lanes import Lanes, writing
 from dualstore.documents.sqlite_records import SqliteRecords
+from dualstore.documents.sqlite_respec import Rederiver
 from dualstore.errors import SettingsError, StoragePermissionError, shown
 from dualstore.family import FamilySpec
 from dualstore.metrics import Metrics
@@ -85,6 +86,18 @@ class SqliteDatabase(Database):
         return SqliteDocuments(
             spec, number, writer=self._writer, readers=self._readers, metrics=self._metrics
         )
+
+    async def respec(self, spec: FamilySpec, *, now: int) -> None:
+        async def rederive(made: FamilySpec, after: str | None, limit: int) -> str | None:
+            def job(connection: sqlite3.Connection) -> str | None:
+                with writing(connection):
+                    number = sqlite_layout.family_number(connection, spec.name)
+                    rederiver = Rederiver(made, spec, number)
+                    return rederiver.step(connection, after=after, limit=limit, now=now)
+
+            return await self._writer.run(job)
+
+        await respec_family(self.records, spec, rederive)
 
     async def health(self) -> Health:
         def job(connection: sqlite3.Connection) -> Health:

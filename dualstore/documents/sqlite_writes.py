@@ -1,10 +1,9 @@
 """What happens inside one SQLite transaction that writes entries or tombstones."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dualstore.attributes import attributes
 from dualstore.documents.base import DeleteOutcome, Put, PutOutcome
 from dualstore.documents.rules import (
     Present,
@@ -17,6 +16,7 @@ from dualstore.documents.rules import (
     rounds,
     takes_version,
 )
+from dualstore.documents.sqlite_derived import Derived
 from dualstore.documents.sqlite_rows import (
     INSERT,
     MARK,
@@ -33,7 +33,6 @@ from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.errors import StorageCorruptError
 from dualstore.family import FamilySpec
 from dualstore.outbox import IndexMark, IndexState, fresh, renewed
-from dualstore.terms import Analyzer
 
 
 class Writer:
@@ -42,7 +41,7 @@ class Writer:
     def __init__(self, spec: FamilySpec, number: int) -> None:
         self._spec = spec
         self._n = number
-        self._analyzer = Analyzer()
+        self._derived = Derived(spec, number)
 
     def put(
         self,
@@ -107,7 +106,7 @@ class Writer:
                 for seq, draft in enumerate(drafts, first)
             ),
         )
-        self._index(connection, enumerate(drafts, first))
+        self._derived.index(connection, enumerate(drafts, first))
 
     def _reserve(self, connection: sqlite3.Connection, seqs: int, *, live: int) -> int:
         """The first of some fresh sequence numbers; `live` entries more are counted."""
@@ -117,78 +116,6 @@ class Writer:
             (seqs, live, self._n),
         ).fetchone()
         return int(after) - seqs
-
-    def _index(self, connection: sqlite3.Connection, numbered: Iterable[tuple[int, Draft]]) -> None:
-        """Derive the words and the declared attributes of entries that have none yet."""
-        pairs = list(numbered)
-        self._add_words(connection, pairs)
-        self._add_attributes(connection, pairs)
-
-    def _add_words(
-        self, connection: sqlite3.Connection, pairs: Sequence[tuple[int, Draft]]
-    ) -> None:
-        stream = self._analyzer.stream
-        rows = [
-            (
-                seq,
-                draft.id,
-                thread_column(draft),
-                draft.timestamp,
-                draft.author,
-                " ".join(stream(draft.indexed_text)),
-            )
-            for seq, draft in pairs
-        ]
-        connection.executemany(
-            f"INSERT INTO streams_{self._n} (seq, id, thread, timestamp, author, terms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
-        connection.executemany(
-            f"INSERT INTO terms_{self._n} (rowid, terms) VALUES (?, ?)",
-            [(row[0], row[5]) for row in rows],
-        )
-
-    def _add_attributes(
-        self, connection: sqlite3.Connection, pairs: Sequence[tuple[int, Draft]]
-    ) -> None:
-        if self._spec.filter_fields:
-            connection.executemany(
-                f"INSERT INTO attributes_{self._n} (attribute, seq) VALUES (?, ?)",
-                ((each, seq) for seq, draft in pairs for each in self._declared(draft.metadata)),
-            )
-
-    def _move_words(self, connection: sqlite3.Connection, seq: int, draft: Draft) -> None:
-        """The words and their vector are the same; who says them, when and where may not be."""
-        connection.execute(
-            f"UPDATE streams_{self._n} SET thread = ?, timestamp = ?, author = ? WHERE seq = ?",
-            (thread_column(draft), draft.timestamp, draft.author, seq),
-        )
-
-    def _remove_words(self, connection: sqlite3.Connection, seq: int) -> None:
-        connection.execute(
-            f"INSERT INTO terms_{self._n} (terms_{self._n}, rowid, terms)"
-            f" SELECT 'delete', seq, terms FROM streams_{self._n} WHERE seq = ?",
-            (seq,),
-        )
-        connection.execute(f"DELETE FROM streams_{self._n} WHERE seq = ?", (seq,))
-
-    def _remove_attributes(
-        self, connection: sqlite3.Connection, seq: int, old: Entry | None
-    ) -> None:
-        if not self._spec.filter_fields:
-            return
-        if old is None:
-            connection.execute(f"DELETE FROM attributes_{self._n} WHERE seq = ?", (seq,))
-        else:
-            connection.executemany(
-                f"DELETE FROM attributes_{self._n} WHERE attribute = ? AND seq = ?",
-                [(each, seq) for each in self._declared(old.metadata)],
-            )
-
-    def _declared(self, metadata: dict[str, Any]) -> list[str]:
-        fields = self._spec.filter_fields
-        return [each for each in attributes(metadata) if each.partition("\0")[0] in fields]
 
     def _put(
         self,
@@ -219,13 +146,12 @@ class Writer:
         refile = not present.deleted and (old is None or must_refile(self._spec, draft, old))
         mark = mark_after_put(draft, present, refile=refile, now=now)
         self._update(connection, seq, draft, mark=mark, present=present, now=now)
-        self._remove_attributes(connection, seq, old)
-        self._add_attributes(connection, [(seq, draft)])
+        self._derived.remove_attributes(connection, seq, old)
+        self._derived.add_attributes(connection, [(seq, draft)])
         if not present.deleted and draft.text_hash == present.text_hash:
-            self._move_words(connection, seq, draft)
+            self._derived.move_words(connection, seq, draft)
         else:
-            self._remove_words(connection, seq)
-            self._add_words(connection, [(seq, draft)])
+            self._derived.replace_words(connection, seq, draft)
         if present.deleted:
             self._reserve(connection, 0, live=1)
 
@@ -270,8 +196,8 @@ class Writer:
         now: int,
         source_version: SourceVersion | None,
     ) -> None:
-        self._remove_words(connection, row[0])
-        self._remove_attributes(connection, row[0], _readable(row))
+        self._derived.remove_words(connection, row[0])
+        self._derived.remove_attributes(connection, row[0], _readable(row))
         mark = renewed(present.mark, indexable=False, now=now)
         connection.execute(
             f"UPDATE entries_{self._n} SET deleted = 1, thread = NULL, author = NULL,"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dualstore.documents.base import Database, DocumentStore, Record, Settlement, Work
+from dualstore.documents.families import FAMILIES
 from dualstore.filters import parse
 from dualstore.outbox import Failed, Retry
 from tests.documents.writing import LEASE, NOW, SPEC, done, draft, remote, version
@@ -154,6 +155,14 @@ async def _remove(stage: Stage) -> Any:
     return await stage.database.records.delete(stage.record)
 
 
+async def _respec(stage: Stage) -> Any:
+    spec = replace(SPEC, name=stage.space, author_key="role", filter_fields=("author",))
+    await stage.database.respec(spec, now=LATER)
+    record = await stage.database.records.get(FAMILIES, stage.space)
+    assert record is not None
+    assert record.value == spec.to_record()
+
+
 WRITES: dict[str, Act] = {
     "put": _put,
     "put new": _put_new,
@@ -168,6 +177,7 @@ WRITES: dict[str, Act] = {
     "replace": _replace,
     "replace value": _replace_value,
     "remove": _remove,
+    "respec": _respec,
 }
 """Done twice, each of these leaves what it leaves when it is done once."""
 

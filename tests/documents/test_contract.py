@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dualstore.documents.base import Database, DocumentStore
-from dualstore.documents.doors import FAMILIES
+from dualstore.documents.families import FAMILIES
 from dualstore.entry import Drafter
 from dualstore.errors import FamilyMismatchError, InvalidInputError, UnavailableError
 from dualstore.filters import parse

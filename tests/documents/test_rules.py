@@ -8,7 +8,10 @@ from dualstore.documents.rules import (
     Present,
     decide,
     decide_delete,
+    draft_anew,
+    is_filed_otherwise,
     mark_after_put,
+    mark_anew,
     must_refile,
     next_revision,
     next_update,
@@ -285,3 +288,69 @@ def test_update_times_never_go_back() -> None:
     assert next_update(None, 5) == 5
     assert next_update(_present(), 5) == 20
     assert next_update(_present(), 30) == 30
+
+
+# Made anew to another spec
+
+
+FILED: dict[str, Any] = {
+    "session_id": "s",
+    "room": "s",
+    "author": "Ann",
+    "role": None,
+    "info": {"kind": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "otherwise"),
+    [
+        (SPEC, False),
+        (replace(SPEC, thread_key="room"), False),
+        (replace(SPEC, thread_key="author"), True),
+        (replace(SPEC, author_key="room"), True),
+        (replace(SPEC, author_key=None), True),
+        (replace(SPEC, filter_fields=("info.kind", "role")), False),
+        (replace(SPEC, filter_fields=("role", "info.kind", "nothing")), False),
+        (replace(SPEC, filter_fields=("role",)), True),
+        (replace(SPEC, filter_fields=("info.kind",)), True),
+        (replace(SPEC, filter_fields=("role", "info.kind", "room")), True),
+    ],
+)
+def test_vectors_are_filed_otherwise_where_the_fields_of_this_entry_differ(
+    spec: FamilySpec, otherwise: bool
+) -> None:
+    assert is_filed_otherwise(FILED, SPEC, spec) is otherwise
+    assert is_filed_otherwise(FILED, spec, SPEC) is otherwise
+
+
+def test_a_draft_made_anew_keeps_the_hash_of_its_content() -> None:
+    draft = _draft("red", author="Ann", version=_version(3), origin="opencode")
+    entry = Entry(
+        "a", "red", 5, {"author": "Ann"}, None, 3, "c0", draft.text_hash, INDEXED, 1, 2,
+        "opencode", _version(3),
+    )  # fmt: skip
+    anew = draft_anew(Drafter(replace(SPEC, author_key=None)), entry)
+    assert anew.content_hash == "c0"
+    assert (anew.indexed_text, draft.indexed_text) == ("red", "Ann: red")
+    assert anew.text_hash != draft.text_hash
+    assert anew[:6] == draft[:6]
+    assert anew[-2:] == draft[-2:]
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "state"),
+    [
+        (SPEC, "old", IndexState.INDEXED),
+        (replace(SPEC, analyzer="2"), "old", IndexState.INDEXED),
+        (replace(SPEC, filter_fields=()), "old", IndexState.DUE),
+        (SPEC, "new", IndexState.DUE),
+        (SPEC, "...", IndexState.DUE),
+    ],
+)
+def test_what_is_made_of_or_filed_under_something_else_is_due(
+    spec: FamilySpec, text: str, state: IndexState
+) -> None:
+    draft = _draft(text, role="user")
+    mark = mark_anew(draft, _present("old"), made=SPEC, spec=spec, now=7)
+    assert (mark.state, mark.held) == (state, INDEXED.held)
