@@ -39,6 +39,8 @@ from dualstore.outbox import Failed, Indexed, IndexMark, IndexState, doubted, le
 _WORK_FIELDS: Final[Fields] = {**ENTRY_FIELDS, "live": 1, "vector": 1}
 _SCAN_FIELDS: Final[Fields] = {**MARK_FIELDS, "live": 1, "rev": 1, "thash": 1}
 _LONGEST_DUE: Final = [("claim_at", 1), ("due_since", 1), ("_id", 1)]
+_TRIED: Final[Row] = {"attempts": {"$gt": 0}, "state": {"$ne": int(IndexState.INDEXED)}}
+"""What an attempt may have left vectors of."""
 _OPEN: Final = [IndexState.DUE, IndexState.LEASED, IndexState.FAILED]
 
 
@@ -117,10 +119,12 @@ class MongoWork:
         return [stamp in there for stamp in stamps]
 
     async def mark_due(self, ids: Sequence[str], *, now: int) -> list[str]:
-        change = _doubt_change(now)
         found: list[str] = []
         for some in batches(list(dict.fromkeys(ids))):
-            await self._rows.update_many({"_id": {"$in": list(map(to_key, some))}}, change)
+            named: Row = {"_id": {"$in": list(map(to_key, some))}}
+            # In this order: what is claimed in between was due anyway, and is done again.
+            await self._rows.update_many({**named, **_TRIED}, _doubt_change(now, residue=True))
+            await self._rows.update_many({**named, "$nor": [_TRIED]}, _doubt_change(now))
             there = await self._rows.find_ids({}, some, {"_id": 1})
             found += [each for each in some if each in there]
         return found
@@ -188,11 +192,12 @@ def _failure_change(reason: str) -> Row:
     return change
 
 
-def _doubt_change(now: int) -> Row:
-    """What `doubted` does to any mark: it leaves alone what the index holds."""
+def _doubt_change(now: int, **others: bool) -> Row:
+    """What `doubted` does to any mark: it leaves alone what the index holds, or may hold."""
     change = mark_change(doubted(IndexMark(IndexState.DUE), now=now), new_stamp())
-    for kept in ("held", "chunks"):
+    for kept in ("held", "chunks", "residue"):
         del change["$set"][kept]
+    change["$set"].update(others)
     return change
 
 

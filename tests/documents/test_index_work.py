@@ -347,6 +347,22 @@ async def test_marking_makes_anything_due(store: DocumentStore) -> None:
     assert await store.mark_due([], now=NOW) == []
 
 
+async def test_marking_remembers_what_an_attempt_may_have_left(store: DocumentStore) -> None:
+    await put(store, [draft(name, name) for name in ("done", "failed", "leased", "retried")])
+    works = await claim(store)
+    await settle(store, works["done"], done(works["done"]))
+    await settle(store, works["failed"], Failed("no"))
+    await settle(store, works["retried"], Retry("busy", at=NOW + 5))
+    await put(store, [draft("new")])
+    names = [*works, "new"]
+    for _ in range(2):
+        assert sorted(await store.mark_due(names, now=NOW + 9)) == sorted(names)
+        marks = {name: scanned.mark for name, scanned in (await store.marks(names)).items()}
+        assert {mark.state for mark in marks.values()} == {DUE}
+        assert {name for name in names if marks[name].residue} == {"failed", "leased", "retried"}
+        assert {name for name in names if marks[name].held} == {"done"}
+
+
 async def test_marking_takes_a_lease_away(store: DocumentStore) -> None:
     await put(store, [draft("a")])
     (work,) = (await claim(store)).values()
