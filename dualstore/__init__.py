@@ -4,12 +4,14 @@ from dualstore.entry import Entry
 from dualstore.errors import (
     CursorError,
     DualStoreError,
+    EmbedderError,
     EntryError,
     EntryTooLargeError,
     FamilyMismatchError,
     FilterError,
     InvalidInputError,
     InvalidNameError,
+    NotFoundError,
     PartialWriteError,
     SettingsError,
     StorageCorruptError,
@@ -18,12 +20,18 @@ from dualstore.errors import (
     StorageLayoutError,
     StoragePermissionError,
     UnavailableError,
+    VectorsGoneError,
+    VectorWriteError,
 )
+from dualstore.manager import DualStoreManager
 from dualstore.settings import Settings
+from dualstore.store import Store, open_store
 
 __all__ = [
     "CursorError",
     "DualStoreError",
+    "DualStoreManager",
+    "EmbedderError",
     "Entry",
     "EntryError",
     "EntryTooLargeError",
@@ -31,6 +39,7 @@ __all__ = [
     "FilterError",
     "InvalidInputError",
     "InvalidNameError",
+    "NotFoundError",
     "PartialWriteError",
     "Settings",
     "SettingsError",
@@ -39,5 +48,9 @@ __all__ = [
     "StorageFullError",
     "StorageLayoutError",
     "StoragePermissionError",
+    "Store",
     "UnavailableError",
+    "VectorWriteError",
+    "VectorsGoneError",
+    "open_store",
 ]

@@ -1,6 +1,7 @@
 """Fixtures that every room's tests may use."""
 
 import os
+import uuid
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ from hypothesis import settings
 from mongomock_motor import AsyncMongoMockClient
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from tests.support.chroma_processes import MARK, chroma_server, processes, wait_until
 from tests.support.mongomock import bulk_writes_with_sort
 from tests.support.proxy import TcpProxy
 from tests.support.wire import (
@@ -45,6 +47,23 @@ def wire_proxy(wire_server: WireServer) -> Iterator[TcpProxy]:
     """A healthy proxy in front of the server, ready to be told what to break."""
     with TcpProxy(wire_server.host, wire_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    """Every Chroma that these tests started, however indirectly, has to be gone at the end."""
+    mark = uuid.uuid4().hex
+    os.environ[MARK] = mark
+    yield
+    del os.environ[MARK]
+    wait_until(lambda: not processes("chroma", mark=mark), seconds=15)
+
+
+@pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Chroma server for the whole run: take a database of your own."""
+    with chroma_server(tmp_path_factory.mktemp("served")) as url:
+        yield url
 
 
 @pytest.fixture

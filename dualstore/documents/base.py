@@ -352,6 +352,12 @@ class Database(Protocol):
         """
 
     @abstractmethod
+    async def specs(self) -> list[FamilySpec]:
+        """Of all families there are, in order of their names; one that is being made anew has
+        the spec that it is becoming.
+        """
+
+    @abstractmethod
     async def respec(self, spec: FamilySpec, *, now: int) -> None:
         """Make the family anew to this spec: all that is derived from its entries is derived again.
 

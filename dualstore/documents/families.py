@@ -39,6 +39,16 @@ async def record_family(records: Records, spec: FamilySpec) -> None:
     spec.check_recorded(recorded.value)
 
 
+async def recorded_specs(records: Records) -> list[FamilySpec]:
+    """Of all families, as `Database.specs` says."""
+    found: list[FamilySpec] = []
+    after: str | None = None
+    while page := await records.range(FAMILIES, after=after):
+        found += [FamilySpec.from_record(each.value.get(_BECOMING, each.value)) for each in page]
+        after = page[-1].key
+    return found
+
+
 async def respec_family(records: Records, spec: FamilySpec, rederive: Rederive) -> None:
     """Derive everything again, in order of ids, and then record the family as one of this spec."""
     record = await records.get(FAMILIES, spec.name)

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 from pymongo.topology_description import TopologyDescription
 
 from dualstore.documents.base import Database, DocumentStore, Health
-from dualstore.documents.families import record_family, respec_family
+from dualstore.documents.families import record_family, recorded_specs, respec_family
 from dualstore.documents.mongo_collection import MongoCollection
 from dualstore.documents.mongo_documents import MongoDocuments
 from dualstore.documents.mongo_line import Line
@@ -103,6 +103,9 @@ class MongoDatabase(Database):
         store = MongoDocuments(spec, rows, self._metrics)
         await store.prepare()
         return store
+
+    async def specs(self) -> list[FamilySpec]:
+        return await recorded_specs(self.records)
 
     async def respec(self, spec: FamilySpec, *, now: int) -> None:
         rows = self._collection(_collection_name(spec.name))

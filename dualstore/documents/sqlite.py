@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 
 from dualstore.documents import sqlite_layout
 from dualstore.documents.base import Database, DocumentStore, Health
-from dualstore.documents.families import record_family, respec_family
+from dualstore.documents.families import record_family, recorded_specs, respec_family
 from dualstore.documents.sqlite_documents import SqliteDocuments
 from dualstore.documents.sqlite_errors import mapped
 from dualstore.documents.sqlite_lanes import Lanes, writing
@@ -86,6 +86,9 @@ class SqliteDatabase(Database):
         return SqliteDocuments(
             spec, number, writer=self._writer, readers=self._readers, metrics=self._metrics
         )
+
+    async def specs(self) -> list[FamilySpec]:
+        return await recorded_specs(self.records)
 
     async def respec(self, spec: FamilySpec, *, now: int) -> None:
         async def rederive(made: FamilySpec, after: str | None, limit: int) -> str | None:

@@ -41,6 +41,9 @@ class FaultyDatabase(Wrapped[Database], Database):
         store = await self._faults.call("documents.family", self._inner.family, spec)
         return FaultyDocuments(store, self._faults)
 
+    async def specs(self) -> list[FamilySpec]:
+        return await self._faults.call("documents.specs", self._inner.specs)
+
     async def respec(self, spec: FamilySpec, *, now: int) -> None:
         await self._faults.call("documents.respec", self._inner.respec, spec, now=now)
 

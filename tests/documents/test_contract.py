@@ -30,6 +30,16 @@ async def test_a_new_family_is_empty(store: DocumentStore) -> None:
     assert (await store.candidates({"word": 1.0})).found == ()
 
 
+async def test_a_database_knows_how_its_families_are_made(database: Database) -> None:
+    assert await database.specs() == []
+    many = [replace(SPEC, name=f"tests_many{number:03}") for number in range(250)]
+    for spec in (OTHER, SPEC, *many):
+        await database.family(spec)
+    assert await database.specs() == sorted((OTHER, SPEC, *many), key=lambda spec: spec.name)
+    await database.respec(replace(SPEC, author_key="who"), now=NOW)
+    assert replace(SPEC, author_key="who") in await database.specs()
+
+
 async def test_reopening_keeps_everything(place: Place) -> None:
     async with place() as database:
         store = await database.family(SPEC)

@@ -1,6 +1,6 @@
 """A family on real parts: an SQLite file, exact vectors, the bundled embedder."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ import pytest
 
 from dualstore.documents.base import Database, DocumentStore
 from dualstore.documents.sqlite import SqliteDatabase
-from dualstore.embedders.base import Embedder, Vectors
-from dualstore.embedders.static import StaticEmbedder
+from dualstore.embedders.base import Embedder
 from dualstore.entry import Drafter
 from dualstore.family import FamilySpec
 from dualstore.indexing.generations import GenerationBook
@@ -21,23 +20,9 @@ from dualstore.indexing.removals import Removals
 from dualstore.indexing.work import IndexWork
 from dualstore.vectors.base import VectorIndex
 from dualstore.vectors.exact import ExactVectors
+from tests.dual.listening import Listening
 
 SPEC = FamilySpec("tests_indexing", filter_fields=("role",))
-
-
-class Listening(StaticEmbedder):
-    """The bundled embedder, which notes what it is given, and fails when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[str] = []
-        self.fails: Callable[[Sequence[str]], Awaitable[None]] | None = None
-
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        if self.fails:
-            await self.fails(texts)
-        self.given += texts
-        return await super().embed(texts)
 
 
 @dataclass

@@ -1,8 +1,7 @@
 """One fixture over all backends: the tests that use it run on each, and never ask which it is."""
 
-import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,7 @@ from dualstore.vectors.base import VectorIndex, VectorPlace
 from dualstore.vectors.chroma import ChromaEmbedded
 from dualstore.vectors.chroma_http import ChromaHttp
 from dualstore.vectors.exact import ExactVectors
-from tests.support.chroma_processes import (
-    MARK,
-    chroma_server,
-    new_database,
-    processes,
-    wait_until,
-)
+from tests.support.chroma_processes import new_database
 from tests.vectors.making import DIMENSION
 from tests.vectors.private import private
 
@@ -30,21 +23,9 @@ Open = Callable[[Path], VectorPlace]
 LASTING = ("embedded", "private", "served")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_running() -> Iterator[None]:
-    """Every process that these tests started, however indirectly, has to be gone at the end."""
-    mark = uuid.uuid4().hex
-    os.environ[MARK] = mark
-    yield
-    del os.environ[MARK]
-    wait_until(lambda: not processes("chroma", mark=mark), seconds=15)
-
-
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Chroma server for the whole run: take a database of your own."""
-    with chroma_server(tmp_path_factory.mktemp("served")) as url:
-        yield url
+def server(chroma_url: str) -> str:
+    return chroma_url
 
 
 @pytest.fixture(params=("exact", *LASTING))

@@ -1,0 +1,323 @@
+"""DualStoreManager: one family of entries in both stores, kept in step."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final, Self, get_args
+
+from dualstore.assembly import Family, OnMismatch, open_family
+from dualstore.consistency import ConsistencyReport, EntryConsistency
+from dualstore.documents.base import DeleteOutcome, Order, Page
+from dualstore.documents.doors import check_limit
+from dualstore.entry import Draft, Entry, check_id
+from dualstore.errors import InvalidInputError, NotFoundError, shown
+from dualstore.family import FamilySpec, family_name
+from dualstore.filters import leaves, parse
+from dualstore.indexing.work import IndexingStatus
+from dualstore.search.results import Hit, Mode, SearchResult
+from dualstore.settings import Settings
+from dualstore.strictness import wait_for_vectors
+from dualstore.terms import VERSION as ANALYZER
+from dualstore.values import check_text
+from dualstore.wiring import Backends, open_backends
+
+_AT_ONCE: Final = 100
+"""Items that are checked, and ids that are deleted, before others get their turn on the loop."""
+
+Where = Mapping[str, Any] | None
+"""A filter; None for everything."""
+
+
+class DualStoreManager:
+    """One family of entries. Opens with its first use, or with `async with` or `create`.
+
+    Reading starts neither the indexer nor Chroma: the first write, search by meaning or `drain`
+    does.
+    """
+
+    def __init__(
+        self,
+        spec: FamilySpec,
+        *,
+        settings: Settings,
+        backends: Backends | None = None,
+        on_mismatch: OnMismatch = "refuse",
+    ) -> None:
+        self.spec = spec
+        self._settings = settings
+        self._backends = backends
+        self._on_mismatch: OnMismatch = on_mismatch
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._family: Family | None = None
+        self._closed = False
+
+    @classmethod
+    async def create(
+        cls,
+        name: str,
+        *,
+        text_key: str = "text",
+        time_key: str = "timestamp",
+        thread_key: str | None = "session_id",
+        author_key: str | None = "author",
+        filter_fields: Iterable[str] = (),
+        agent_name: str | None = None,
+        settings: Settings | None = None,
+        backends: Backends | None = None,
+        on_mismatch: OnMismatch = "refuse",
+    ) -> Self:
+        """The family `{agent_name}_{name}`, open. `close` it, or use it with `async with`.
+
+        Backends that are given stay open when it closes. A family that was made with another
+        spec or embedder is refused with a `FamilyMismatchError`, or, with
+        `on_mismatch="reindex"`, made anew: nobody else may have it open then.
+        """
+        settings = settings or Settings()
+        spec = FamilySpec(
+            family_name(agent_name or settings.agent_name, name),
+            text_key=text_key,
+            time_key=time_key,
+            thread_key=thread_key,
+            author_key=author_key,
+            filter_fields=tuple(filter_fields),
+        )
+        manager = cls(spec, settings=settings, backends=backends, on_mismatch=on_mismatch)
+        await manager._opened()
+        return manager
+
+    async def __aenter__(self) -> Self:
+        await self._opened()
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Finish or give back what is being indexed. What is due stays due."""
+        async with self._opening:
+            self._closed = True
+            self._family = None
+            await self._stack.aclose()
+
+    # Writing
+
+    async def insert(self, item: Mapping[str, Any]) -> str:
+        """Write one entry, new or again; its id. See `insert_many`."""
+        (id_,) = await self.insert_many([item])
+        return id_
+
+    async def insert_many(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Write entries in their order, all checked before the first; their ids.
+
+        An item has the family's text field, and may have `id`, the time field, `metadata` and
+        `body`. One that is wrong refuses all, with an `EntryError` that names it. When it
+        returns, all are durable; with strict consistency their vectors are in, too, or there is
+        a `VectorWriteError`. The same id again takes the place of what was there.
+        """
+        family = await self._opened()
+        drafts = await _drafted(family, items)
+        if not drafts:
+            return []
+        try:
+            await family.store.put(drafts, now=family.clock())
+        finally:  # what failed may have been written all the same
+            family.worker.wake()
+        if self._settings.consistency == "strict":
+            await wait_for_vectors(
+                family.store,
+                {draft.id: draft.text_hash for draft in drafts},
+                timeout=self._settings.strict_timeout,
+            )
+        return [draft.id for draft in drafts]
+
+    async def delete(self, id: str) -> bool:  # noqa: A002 - the field's name in the public API
+        """Whether it was there. What is deleted comes back only if it is inserted again."""
+        family = await self._opened()
+        outcomes = await family.store.delete([check_id(id)], now=family.clock())
+        family.worker.wake()
+        return outcomes[id] is DeleteOutcome.DELETED
+
+    async def delete_where(self, where: Mapping[str, Any]) -> int:
+        """Delete what the filter finds; how many that were. An empty filter is refused.
+
+        What changes meanwhile is deleted only if the filter still finds it.
+        """
+        if not where:
+            raise InvalidInputError("delete_where needs a filter: an empty one would delete all")
+        family = await self._opened()
+        tree, deleted = parse(where), 0
+        while (page := await family.store.page(tree, limit=_AT_ONCE)).entries:
+            outcomes = await family.store.delete(
+                [entry.id for entry in page.entries],
+                now=family.clock(),
+                expect={entry.id: entry.revision for entry in page.entries},
+            )
+            family.worker.wake()
+            deleted += sum(each is DeleteOutcome.DELETED for each in outcomes.values())
+        return deleted
+
+    # Reading
+
+    async def get(self, id: str) -> Entry | None:  # noqa: A002
+        """The entry, or None."""
+        return (await self.get_many([id])).get(id)
+
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """The entries by id; absent ones are missing."""
+        return await (await self._opened()).store.get(ids)
+
+    async def get_most_recent(
+        self, limit: int = 10, where: Where = None, sort: Order = "timestamp"
+    ) -> list[Entry]:
+        """The newest entries, newest first; without blank ones, unless the filter is about text."""
+        store = (await self._opened()).store
+        tree, wanted = parse(where), check_limit(limit)
+        takes_blank = any(leaf.field == "text" for leaf in leaves(tree))
+        found: list[Entry] = []
+        cursor: str | None = None
+        while True:
+            page = await store.page(tree, order=sort, limit=wanted, cursor=cursor)
+            found += [each for each in page.entries if takes_blank or each.text.strip()]
+            cursor = page.next_cursor
+            if len(found) >= wanted or cursor is None:
+                return found[:wanted]
+
+    async def page(
+        self,
+        where: Where = None,
+        *,
+        order: Order = "timestamp",
+        newest: bool = True,
+        limit: int = 50,
+        cursor: str | None = None,
+        skip: int = 0,
+    ) -> Page:
+        """Some entries in order of time, and the cursor that leads on; None at the end."""
+        return await (await self._opened()).store.page(
+            parse(where), order=order, newest=newest, limit=limit, cursor=cursor, skip=skip
+        )
+
+    async def count(self, where: Where = None) -> int:
+        """How many entries there are, exactly."""
+        return await (await self._opened()).store.count(parse(where))
+
+    # Searching
+
+    async def search(
+        self, query: str, mode: Mode = "semantic", where: Where = None, limit: int = 10
+    ) -> SearchResult:
+        """The entries nearest in meaning. Raises what is in the way of asking the index."""
+        if mode not in get_args(Mode):
+            raise InvalidInputError(f"there is no mode {shown(mode)}: {', '.join(get_args(Mode))}")
+        family = await self._opened()
+        hits = await family.semantic.find(
+            [check_text(query, "query")], where=parse(where), limit=check_limit(limit)
+        )
+        missing = await family.worker.missing()
+        return SearchResult(tuple(hits), degraded=(missing,) if missing else ())
+
+    async def get_most_relevant(
+        self, texts: str | Sequence[str], limit: int = 10, where: Where = None
+    ) -> list[Hit]:
+        """The entries nearest in meaning to any of the texts, `limit` in all, nearest first."""
+        asked = [texts] if isinstance(texts, str) else texts
+        family = await self._opened()
+        return await family.semantic.find(
+            [check_text(text, "text") for text in asked],
+            where=parse(where),
+            limit=check_limit(limit),
+        )
+
+    # Keeping in step
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Wait until everything is indexed, by whomever.
+
+        Raises what is in the way: see `IndexWorker.drain`. What is due stays due.
+        """
+        await (await self._opened()).worker.drain(timeout=timeout)
+
+    async def index_status(self) -> IndexingStatus:
+        """How far indexing is."""
+        return await (await self._opened()).worker.status()
+
+    async def check_consistency(self, id: str) -> EntryConsistency:  # noqa: A002
+        """What both sides say of one entry. Raises `NotFoundError` if there is none."""
+        found = await (await self._opened()).consistency.check(id)
+        if found is None:
+            raise NotFoundError(f"{self.spec.name!r} has no entry {shown(id)}")
+        return found
+
+    async def consistency_report(self) -> ConsistencyReport:
+        """Compare both sides completely, and name whatever differs."""
+        return await (await self._opened()).consistency.report()
+
+    async def repair(self) -> int:
+        """Have everything put right that `consistency_report` would name; how much that is.
+
+        The indexer does it: `drain` waits for it.
+        """
+        family = await self._opened()
+        found = await family.consistency.repair()
+        family.worker.wake()
+        return found
+
+    async def retry_vector_write(self, id: str) -> EntryConsistency:  # noqa: A002
+        """Index one entry again, whatever its state, and wait for it as a strict write does.
+
+        Raises `NotFoundError` if there is none, and `VectorWriteError` if it fails again.
+        """
+        family = await self._opened()
+        entry = await self.get(id)
+        if entry is None:
+            raise NotFoundError(f"{self.spec.name!r} has no entry {shown(id)}")
+        await family.store.mark_due([id], now=family.clock())
+        family.worker.wake()
+        await wait_for_vectors(
+            family.store, {id: entry.text_hash}, timeout=self._settings.strict_timeout
+        )
+        return await self.check_consistency(id)
+
+    async def reindex(self, timeout: float | None = None) -> None:
+        """Make all vectors anew, into a new index, while the old one keeps answering.
+
+        Embeds only what was never embedded by this embedder. Killed in the middle, it goes on
+        with the next `drain`, write or `reindex`.
+        """
+        family = await self._opened()
+        await family.rebuilding.begin()
+        await family.worker.drain(timeout=timeout)
+
+    async def _opened(self) -> Family:
+        if self._family is None:
+            async with self._opening:
+                if self._closed:
+                    raise RuntimeError(f"the manager of {self.spec.name!r} is closed")
+                if self._family is None:
+                    self._family = await self._open()
+        return self._family
+
+    async def _open(self) -> Family:
+        async with AsyncExitStack() as stack:
+            backends = self._backends
+            if backends is None:
+                backends = await stack.enter_async_context(open_backends(self._settings))
+            spec = replace(self.spec, analyzer=ANALYZER, images=backends.embedder.takes_images)
+            family = await stack.enter_async_context(
+                open_family(spec, backends, self._settings, on_mismatch=self._on_mismatch)
+            )
+            self._stack = stack.pop_all()
+            return family
+
+
+async def _drafted(family: Family, items: Iterable[Mapping[str, Any]]) -> list[Draft]:
+    """All of them checked, letting others have the loop now and then."""
+    drafts: list[Draft] = []
+    now = family.clock()
+    for position, item in enumerate(items):
+        drafts.append(family.drafter.draft_at(position, item, now=now))
+        if len(drafts) % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return drafts

@@ -1,0 +1,138 @@
+"""One memory: all families of one place for documents and one for vectors."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from dualstore.documents.base import Health
+from dualstore.errors import DualStoreError
+from dualstore.family import FamilySpec, family_name
+from dualstore.manager import DualStoreManager
+from dualstore.metrics import Metrics
+from dualstore.settings import Settings
+from dualstore.vectors.base import VectorHealth
+from dualstore.wiring import Backends, open_backends
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """What both sides say of themselves; the error of one that doesn't answer."""
+
+    documents: Health | DualStoreError
+    vectors: VectorHealth | DualStoreError
+
+    @property
+    def ok(self) -> bool:
+        """Both answer."""
+        both = (self.documents, self.vectors)
+        return not any(isinstance(each, DualStoreError) for each in both)
+
+
+class Store:
+    """Families that share their backends. `open_store` makes one, and closes its families."""
+
+    def __init__(self, backends: Backends, settings: Settings) -> None:
+        self._backends = backends
+        self._settings = settings
+        self._families: dict[FamilySpec, DualStoreManager] = {}
+
+    def family(
+        self,
+        name: str,
+        *,
+        text_key: str = "text",
+        time_key: str = "timestamp",
+        thread_key: str | None = "session_id",
+        author_key: str | None = "author",
+        filter_fields: Iterable[str] = (),
+        agent_name: str | None = None,
+    ) -> DualStoreManager:
+        """The family's manager, the same one each time. It opens with its first use."""
+        return self._manager(
+            FamilySpec(
+                family_name(agent_name or self._settings.agent_name, name),
+                text_key=text_key,
+                time_key=time_key,
+                thread_key=thread_key,
+                author_key=author_key,
+                filter_fields=tuple(filter_fields),
+            )
+        )
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Wait until everything is indexed in all families that were opened here."""
+        for manager in list(self._families.values()):
+            await manager.drain(timeout=timeout)
+
+    async def reindex(self, timeout: float | None = None) -> list[str]:
+        """Make every family there is anew for this store's embedder and analyzer; their names.
+
+        The way out of a `FamilyMismatchError`. Nobody else may have the store open if the
+        analyzer is another one than before. Killed in the middle, it goes on at the next call.
+        """
+        specs = await self._backends.documents.specs()
+        for spec in specs:
+            manager = DualStoreManager(
+                spec, settings=self._settings, backends=self._backends, on_mismatch="reindex"
+            )
+            async with manager:
+                await manager.reindex(timeout=timeout)
+        return [spec.name for spec in specs]
+
+    async def health(self) -> StoreHealth:
+        """Asks both sides. Asking a private Chroma server starts it."""
+        return StoreHealth(await self._documents_health(), await self._vectors_health())
+
+    async def close(self) -> None:
+        """Close the families that were opened here."""
+        managers, self._families = list(self._families.values()), {}
+        for manager in managers:
+            await manager.close()
+
+    def _manager(self, spec: FamilySpec) -> DualStoreManager:
+        manager = self._families.get(spec)
+        if manager is None:
+            manager = DualStoreManager(spec, settings=self._settings, backends=self._backends)
+            self._families[spec] = manager
+        return manager
+
+    async def _documents_health(self) -> Health | DualStoreError:
+        try:
+            return await self._backends.documents.health()
+        except DualStoreError as error:
+            return error
+
+    async def _vectors_health(self) -> VectorHealth | DualStoreError:
+        try:
+            return await self._backends.vectors.health()
+        except DualStoreError as error:
+            return error
+
+
+@asynccontextmanager
+async def open_store(
+    settings: Settings | None = None,
+    *,
+    backends: Backends | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[Store]:
+    """With nothing given: the defaults, offline. Backends that are given stay open."""
+    settings = settings or Settings()
+    if backends is not None:
+        async with _store(backends, settings) as store:
+            yield store
+    else:
+        async with (
+            open_backends(settings, metrics=metrics) as opened,
+            _store(opened, settings) as store,
+        ):
+            yield store
+
+
+@asynccontextmanager
+async def _store(backends: Backends, settings: Settings) -> AsyncIterator[Store]:
+    store = Store(backends, settings)
+    try:
+        yield store
+    finally:
+        await store.close()
