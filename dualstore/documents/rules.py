@@ -155,21 +155,19 @@ def mark_anew(
 
 def is_filed_otherwise(metadata: dict[str, Any], one: FamilySpec, other: FamilySpec) -> bool:
     """Whether the two specs file the vectors of such an entry under different fields."""
-    fields = set(one.filter_fields) ^ set(other.filter_fields)
-    return (
-        one.thread_of(metadata) != other.thread_of(metadata)
-        or one.author_of(metadata) != other.author_of(metadata)
-        or any(exists_at(metadata, path) for path in fields)
-    )
+    return any(exists_at(metadata, path) for path in _filed_paths(one) ^ _filed_paths(other))
 
 
 def must_refile(spec: FamilySpec, new: Filed, old: Filed) -> bool:
     """Whether vectors of the new are filed under other fields than those of the old."""
     return (new.timestamp, new.origin) != (old.timestamp, old.origin) or any(
-        _typed(new.metadata, path) != _typed(old.metadata, path)
-        for path in (spec.thread_key, spec.author_key, *spec.filter_fields)
-        if path is not None
+        _typed(new.metadata, path) != _typed(old.metadata, path) for path in _filed_paths(spec)
     )
+
+
+def _filed_paths(spec: FamilySpec) -> set[str]:
+    paths = (spec.thread_key, spec.author_key, *spec.filter_fields)
+    return {path for path in paths if path is not None}
 
 
 def _typed(metadata: dict[str, Any], path: str) -> list[tuple[type, Any]]:

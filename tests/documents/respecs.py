@@ -115,16 +115,24 @@ async def answers_when_fresh(database: Database, spec: FamilySpec) -> dict[str, 
 
 def touched_by(made: FamilySpec, spec: FamilySpec) -> set[str]:
     """The ids whose vectors are made from, or filed under, something else now."""
-    fields = set(made.filter_fields) ^ set(spec.filter_fields)
+    paths = _paths(made) ^ _paths(spec)
     before, after = drafts_of(made), drafts_of(spec)
     return {
         old.id
         for old, new in zip(before, after, strict=True)
         if old.indexed_text or new.indexed_text
-        if (old.text_hash, old.thread, old.author) != (new.text_hash, new.thread, new.author)
-        or any(field in old.metadata for field in fields)
-        or ("info.kind" in fields and "kind" in old.metadata.get("info", {}))
+        if old.text_hash != new.text_hash or paths & _KNOWN[old.id]
     } - {"j", "k"}
+
+
+def _paths(spec: FamilySpec) -> set[str | None]:
+    return {spec.thread_key, spec.author_key, *spec.filter_fields}
+
+
+_KNOWN: dict[str, set[str | None]] = {
+    name: {*metadata, *(f"info.{key}" for key in metadata.get("info", ()))}
+    for name, (_, metadata) in TEXTS.items()
+}
 
 
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -306,7 +306,11 @@ FILED: dict[str, Any] = {
     ("spec", "otherwise"),
     [
         (SPEC, False),
-        (replace(SPEC, thread_key="room"), False),
+        (replace(SPEC, thread_key="room"), True),
+        (replace(SPEC, thread_key="nothing"), True),
+        (replace(SPEC, thread_key=None), True),
+        (replace(SPEC, thread_key=None, filter_fields=("role", "info.kind", "session_id")), False),
+        (replace(SPEC, thread_key="author", author_key="session_id"), False),
         (replace(SPEC, thread_key="author"), True),
         (replace(SPEC, author_key="room"), True),
         (replace(SPEC, author_key=None), True),
