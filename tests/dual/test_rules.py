@@ -96,15 +96,16 @@ async def test_4_the_newest_wins_over_a_paused_indexer(
     notes: DualStoreManager, backends: Backends, embedder: Listening
 ) -> None:
     """It wakes after a newer text was indexed, and writes what it was about to write."""
-    gate = asyncio.Event()
+    gate, asleep = asyncio.Event(), asyncio.Event()
 
     async def pause(texts: Sequence[str]) -> None:
         if any("old" in text for text in texts):
+            asleep.set()
             await gate.wait()
 
     embedder.fails = pause
     await notes.insert({"id": "a", "text": "old words about cats"})
-    await asyncio.sleep(0.1)
+    await asleep.wait()
     await notes.insert({"id": "a", "text": "new words about taxes"})
     async with _another(backends) as other:
         await other.drain()

@@ -90,14 +90,15 @@ async def test_what_an_unfinished_attempt_left_is_removed(family: Family) -> Non
 async def test_a_paused_indexer_that_wakes_after_a_newer_one_harms_nothing(family: Family) -> None:
     """What it wrote too late is queued, and removed."""
     await family.put("a", "old words")
-    gate, old = asyncio.Event(), family.indexer()
+    gate, asleep, old = asyncio.Event(), asyncio.Event(), family.indexer()
 
     async def pause(_: Sequence[str]) -> None:
+        asleep.set()
         await gate.wait()
 
     family.embedder.fails = pause
     sleeping = asyncio.create_task(old.step())
-    await asyncio.sleep(0.05)
+    await asleep.wait()
     family.embedder.fails = None
     await family.put("a", "new words")
     await family.indexer().step()
@@ -155,13 +156,16 @@ async def test_an_embedder_that_refuses_everything_is_unavailable(family: Family
 
 
 async def test_a_cancelled_step_gives_back_what_it_claimed(family: Family) -> None:
+    begun = asyncio.Event()
+
     async def hang(_: Sequence[str]) -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     family.embedder.fails = hang
     await family.put("a", "words")
     task = asyncio.create_task(family.indexer().step())
-    await asyncio.sleep(0.05)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

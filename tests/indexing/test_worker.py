@@ -41,7 +41,7 @@ async def test_drain_that_runs_out_of_time_says_what_is_in_the_way(family: Famil
     await family.put("a", "words")
     async with _worker(family) as worker:
         with pytest.raises(UnavailableError, match="not indexed yet: 1: the embedder is asleep"):
-            await worker.drain(timeout=0.2)
+            await worker.drain(timeout=2)
 
 
 async def test_drain_gives_up_after_many_failures(
@@ -61,14 +61,17 @@ async def test_drain_gives_up_after_many_failures(
 
 
 async def test_leaving_gives_back_what_is_under_way(family: Family) -> None:
+    begun = asyncio.Event()
+
     async def hang(_: object) -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     family.embedder.fails = hang
     await family.put("a", "words")
     async with _worker(family) as worker:
         worker.wake()
-        await asyncio.sleep(0.1)
+        await begun.wait()
         assert (await family.store.index_status()).leased == 1
     status = await family.store.index_status()
     assert (status.due, status.leased) == (1, 0)
