@@ -11,7 +11,7 @@ import numpy as np
 
 from dualstore.errors import StorageError, VectorsGoneError
 from dualstore.vectors.base import Vector, VectorItem
-from dualstore.vectors.chroma_errors import garbled
+from dualstore.vectors.chroma_errors import REBUILD, UnsettledError, garbled
 from dualstore.vectors.chroma_index import Collection, Collections, Fields, Row
 from dualstore.vectors.chroma_wire import Wire
 
@@ -104,6 +104,8 @@ class HttpCollections(Collections):
         answer = await self._ask("POST", f"/{collection}/get", wanted)
         with self._reading(answer):
             vectors, metadata = answer["embeddings"] or (), answer["metadatas"] or ()
+            if {len(vectors), len(metadata)} != {len(answer["ids"])} or None in vectors:
+                raise UnsettledError(f"{self._wire.location} has ids without vectors; {REBUILD}")
             found = zip(answer["ids"], vectors, metadata, strict=True)
             return [
                 Row(id_, np.asarray(vector, np.float32), fields or {})

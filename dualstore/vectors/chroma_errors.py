@@ -24,7 +24,7 @@ class ServerLostError(UnavailableError):
 
 
 class UnsettledError(StorageCorruptError):
-    """The graph of a collection isn't there: lost, or just being made by the first writer."""
+    """What a collection holds doesn't fit together: damaged, or just being written."""
 
 
 Driver = httpx.HTTPError | httpx.InvalidURL | httpx.CookieConflict | httpx.StreamError
@@ -57,8 +57,9 @@ _SAID: Final[tuple[tuple[str, _Meaning], ...]] = (
         (StorageFullError, "has no space left; free some and try again"),
     ),
     (r"nothing found on disk", (UnsettledError, f"has lost its graph; {REBUILD}")),
+    (r"error finding id", (UnsettledError, f"is damaged; {REBUILD}")),
     (
-        r"not a database|malformed|hnsw|pickle|error finding id|deserializ\w+ .*file",
+        r"not a database|malformed|hnsw|pickle|deserializ\w+ .*file",
         (StorageCorruptError, f"is damaged; {REBUILD}"),
     ),
     (r"(database|table) is locked", _BUSY),

@@ -42,7 +42,7 @@ READ_BATCH: Final = 250
 CHECK_BATCH: Final = 250
 CHANGE_BATCH: Final = 100
 SETTLING: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
-"""Seconds between looks at a collection whose graph isn't there yet."""
+"""Seconds between looks at a collection in which something is missing, perhaps not for long."""
 
 T = TypeVar("T")
 Fields = dict[str, Any]
@@ -253,7 +253,7 @@ class ChromaPlace(VectorPlace):
 
 
 async def _settled(call: Callable[[], Awaitable[T]]) -> T:
-    """A collection that gets its first vectors right now can't be read for a moment."""
+    """What is being written right now, by whomever, can't always be read for a moment."""
     for pause in SETTLING:
         try:
             return await call()
