@@ -18,7 +18,8 @@ from dualstore.indexing.rebuilding import Rebuilding
 from dualstore.indexing.removals import Removals
 from dualstore.indexing.work import IndexWork
 from dualstore.indexing.worker import IndexWorker
-from dualstore.search.semantic import SemanticSearch
+from dualstore.search.finder import Finder
+from dualstore.search.nearest import Nearest
 from dualstore.settings import Settings
 from dualstore.wiring import Backends
 
@@ -35,7 +36,7 @@ class Family:
     clock: Callable[[], int]
     worker: IndexWorker
     rebuilding: Rebuilding
-    semantic: SemanticSearch
+    finder: Finder
     consistency: Consistency
 
 
@@ -66,6 +67,7 @@ async def open_family(
         clock=clock,
         tombstone_days=settings.tombstone_days,
     )
+    nearest = Nearest(store, indexes=indexes, embedder=embedder, removals=removals)
     if on_mismatch == "reindex":
         await _take_over(book, rebuilding, embedder)
     await book.check(embedder)
@@ -76,7 +78,7 @@ async def open_family(
             clock=clock,
             worker=worker,
             rebuilding=rebuilding,
-            semantic=SemanticSearch(store, indexes=indexes, embedder=embedder, removals=removals),
+            finder=Finder(store, nearest=nearest, embedder=embedder),
             consistency=Consistency(
                 store,
                 indexes=indexes,

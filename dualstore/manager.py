@@ -206,29 +206,42 @@ class DualStoreManager:
     # Searching
 
     async def search(
-        self, query: str, mode: Mode = "semantic", where: Where = None, limit: int = 10
+        self,
+        query: str,
+        mode: Mode = "hybrid",
+        where: Where = None,
+        limit: int = 10,
+        *,
+        cursor: str | None = None,
     ) -> SearchResult:
-        """The entries nearest in meaning. Raises what is in the way of asking the index."""
+        """The entries that answer best: by words (`text`), by meaning (`semantic`) or by both.
+
+        Where meaning can't be asked a hybrid search goes by words and says so in `degraded`; a
+        semantic one raises what is in the way. A `cursor` goes on in the same ranking.
+        """
         if mode not in get_args(Mode):
             raise InvalidInputError(f"there is no mode {shown(mode)}: {', '.join(get_args(Mode))}")
         family = await self._opened()
-        hits = await family.semantic.find(
-            [check_text(query, "query")], where=parse(where), limit=check_limit(limit)
+        result = await family.finder.search(
+            check_text(query, "query"),
+            mode=mode,
+            where=parse(where),
+            limit=check_limit(limit),
+            cursor=cursor,
         )
-        missing = await family.worker.missing()
-        return SearchResult(tuple(hits), degraded=(missing,) if missing else ())
+        missing = None if mode == "text" else await family.worker.missing()
+        return replace(result, degraded=(*result.degraded, missing)) if missing else result
 
     async def get_most_relevant(
         self, texts: str | Sequence[str], limit: int = 10, where: Where = None
     ) -> list[Hit]:
-        """The entries nearest in meaning to any of the texts, `limit` in all, nearest first."""
-        asked = [texts] if isinstance(texts, str) else texts
-        family = await self._opened()
-        return await family.semantic.find(
-            [check_text(text, "text") for text in asked],
-            where=parse(where),
-            limit=check_limit(limit),
-        )
+        """The entries that answer any of the texts best, `limit` in all, best first."""
+        best: dict[str, Hit] = {}
+        for text in [texts] if isinstance(texts, str) else texts:
+            for hit in (await self.search(text, where=where, limit=limit)).hits:
+                if hit.entry.id not in best or hit.score > best[hit.entry.id].score:
+                    best[hit.entry.id] = hit
+        return sorted(best.values(), key=lambda hit: -hit.score)[:limit]
 
     # Keeping in step
 

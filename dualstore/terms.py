@@ -21,10 +21,13 @@ from typing import Final
 import Stemmer
 
 # Changes when terms change: what was indexed under another version can't be searched.
-VERSION: Final = "1"
+VERSION: Final = "2"
 ANALYSED_BYTES: Final = 64 * 1024
 TERM_CHARS: Final = 128
+ASKS: Final = "?"
+"""No word gives this term, so no question asks for it."""
 
+_QUESTION_MARKS: Final = ("?", "？", "؟")
 _GENERATION: Final = 50_000
 _REMEMBERED_CHARS: Final = 64
 _FOLDED_AT_ONCE: Final = 512
@@ -110,6 +113,13 @@ class Analyzer:
     def stream(self, text: str) -> list[str]:
         """All terms in order, with repeats."""
         return list(chain.from_iterable(map(self._memo.__getitem__, analysed(text).split())))
+
+    def kept(self, text: str) -> list[str]:
+        """What is kept of an entry: its stream, and `ASKS` at the end of a question's."""
+        terms = self.stream(text)
+        if terms and text.rstrip().endswith(_QUESTION_MARKS):
+            terms.append(ASKS)
+        return terms
 
     def chunks(self, text: str) -> list[Chunk]:
         """What `stream` flattens. Nothing is remembered here, so it is for queries."""

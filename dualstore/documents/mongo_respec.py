@@ -74,7 +74,7 @@ class MongoRederiver:
             draft,
             mark_anew(draft, present, made=self._made, spec=self._spec, now=self._now),
             present,
-            stream=self._analyzer.stream(draft.indexed_text),
+            stream=self._analyzer.kept(draft.indexed_text),
             vector=vector if draft.text_hash == present.text_hash else None,
             stamp=stamp,
             now=self._now,

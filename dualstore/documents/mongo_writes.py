@@ -124,7 +124,7 @@ class MongoWriter:
             draft,
             self._mark(draft, row, present, now),
             present,
-            stream=self._analyzer.stream(draft.indexed_text),
+            stream=self._analyzer.kept(draft.indexed_text),
             vector=row.get("vector") if row and keeps_vector else None,
             stamp=stamp,
             now=now,

@@ -27,7 +27,7 @@ class Derived:
 
     def add_words(self, connection: sqlite3.Connection, pairs: Sequence[tuple[int, Draft]]) -> None:
         """Of entries that have none."""
-        stream = self._analyzer.stream
+        kept = self._analyzer.kept
         rows = [
             (
                 seq,
@@ -35,7 +35,7 @@ class Derived:
                 thread_column(draft),
                 draft.timestamp,
                 draft.author,
-                " ".join(stream(draft.indexed_text)),
+                " ".join(kept(draft.indexed_text)),
             )
             for seq, draft in pairs
         ]

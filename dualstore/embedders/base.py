@@ -60,3 +60,10 @@ class WordVectors(Protocol):
 
         A word it doesn't know gives a row of zeros.
         """
+
+    @abstractmethod
+    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
+        """Words it knows with a cosine of `at_least` or more, nearest first, without itself.
+
+        In lower case. Costs milliseconds for a new word at most, nothing for a known one.
+        """

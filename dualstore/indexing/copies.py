@@ -5,10 +5,12 @@ asking the embedder. It names its embedder: copies made by another one are none.
 """
 
 import struct
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualstore.embedders.base import Vectors
 
@@ -24,18 +26,46 @@ def to_copy(vectors: Vectors, identity: str) -> bytes:
     return header + bytes(steps.data)
 
 
+def compared(
+    copies: Sequence[bytes], vector: Vectors, identity: str
+) -> list[tuple[float, int] | None]:
+    """For each entry the cosine of its nearest chunk, and which that is; None without a copy."""
+    tag = _tag(identity)
+    read = [_read(copy, tag) for copy in copies]
+    rows = [each for each in read if each is not None]
+    if not rows:
+        return [None] * len(copies)
+    steps = np.concatenate(rows).astype(np.float32)
+    lengths = np.maximum(np.linalg.norm(steps, axis=1), np.float32(1e-30))
+    cosines = (steps @ vector / lengths).tolist()
+    found: list[tuple[float, int] | None] = []
+    at = 0
+    for each in read:
+        count = 0 if each is None else len(each)
+        nearest = max(range(at, at + count), key=cosines.__getitem__, default=None)
+        found.append(None if nearest is None else (cosines[nearest], nearest - at))
+        at += count
+    return found
+
+
 def from_copy(copy: bytes, identity: str) -> Vectors | None:
     """The vectors, normalised; None if there are none, or they are another embedder's."""
-    if len(copy) < _HEADER.size:
+    steps = _read(copy, _tag(identity))
+    if steps is None:
         return None
-    tag, rows, dimension = _HEADER.unpack_from(copy)
-    if tag != _tag(identity) or len(copy) != _HEADER.size + rows * dimension:
-        return None
-    steps = np.frombuffer(copy, np.int8, offset=_HEADER.size)
-    vectors = steps.reshape(rows, dimension).astype(np.float32)
+    vectors = steps.astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     normalised: Vectors = vectors / np.maximum(norms, np.float32(1e-30))
     return normalised
+
+
+def _read(copy: bytes, tag: bytes) -> NDArray[np.int8] | None:
+    if len(copy) < _HEADER.size:
+        return None
+    mine, rows, dimension = _HEADER.unpack_from(copy)
+    if mine != tag or len(copy) != _HEADER.size + rows * dimension:
+        return None
+    return np.frombuffer(copy, np.int8, offset=_HEADER.size).reshape(rows, dimension)
 
 
 def _tag(identity: str) -> bytes:

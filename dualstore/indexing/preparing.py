@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dualstore.chunking import OVERLAP, chunks
+from dualstore.chunking import OVERLAP, Span, chunks
 from dualstore.documents.base import Work
 from dualstore.embedders.base import Embedder, Vectors
 from dualstore.entry import Drafter, Entry
@@ -41,7 +41,7 @@ class Preparer:
 
     async def prepare(self, works: Sequence[Work]) -> list[Prepared]:
         """In the order of the works. Raises `UnavailableError` when the embedder can't be asked."""
-        texts = {work.id: self.texts(work.entry) for work in works if work.entry}
+        texts = {work.id: self._texts(work.entry) for work in works if work.entry}
         known = {work.id: self._copied(work, len(texts[work.id])) for work in works if work.entry}
         missing = {each: texts[each] for each, vectors in known.items() if vectors is None}
         made = await self._embed(missing)
@@ -49,15 +49,18 @@ class Preparer:
 
     async def has_direction(self, entry: Entry) -> bool:
         """Whether there would be any vector of it. Raises as the embedder does."""
-        texts = self.texts(entry)
+        texts = self._texts(entry)
         return bool(texts) and bool((await self._embedder.embed(texts)).any())
 
-    def texts(self, entry: Entry) -> list[str]:
-        """The chunks that are embedded, in their order; none of what is excluded."""
+    def spans(self, entry: Entry) -> list[Span]:
+        """Where its chunks are in its indexed text; none if it is excluded."""
         text = self._drafter.indexed_text(entry)
         size = self._embedder.chunk_chars
-        spans = chunks(text, size=size, overlap=min(OVERLAP, size // 4), limit=len(analysed(text)))
-        return [text[span.start : span.end] for span in spans]
+        return chunks(text, size=size, overlap=min(OVERLAP, size // 4), limit=len(analysed(text)))
+
+    def _texts(self, entry: Entry) -> list[str]:
+        text = self._drafter.indexed_text(entry)
+        return [text[span.start : span.end] for span in self.spans(entry)]
 
     def _copied(self, work: Work, rows: int) -> Vectors | None:
         if work.entry is None or work.mark.held != work.entry.text_hash:

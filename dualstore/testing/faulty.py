@@ -26,7 +26,7 @@ def faulty(backends: Backends, faults: Faults) -> Backends:
 
     Calls are named by what they ask: `documents.put`, `records.replace`, `vectors.place.find`,
     `vectors.index.upsert`, `embedder.embed`. Opening, closing and what answers at once
-    (`supports`, `word_vectors`) is neither counted nor failed.
+    (`supports`, `word_vectors`, `related_words`) is neither counted nor failed.
     """
     return replace(
         backends,
@@ -132,6 +132,9 @@ class _WordEmbedder(_Embedder, WordVectors):
 
     def word_vectors(self, words: Sequence[str]) -> Vectors:
         return self._words.word_vectors(words)
+
+    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
+        return self._words.related_words(word, at_least=at_least)
 
 
 def _embedder(inner: Embedder, faults: Faults) -> Embedder:

@@ -100,7 +100,7 @@ def ids(entries: Iterable[Any]) -> list[str]:
 
 def stream(text: str) -> str:
     """The term stream of a text, as a candidate carries it."""
-    return " ".join(Analyzer().stream(text))
+    return " ".join(Analyzer().kept(text))
 
 
 def terms(text: str, factor: float = 1.0) -> dict[str, float]:

@@ -66,7 +66,7 @@ async def test_drained_is_indexed_and_found_by_meaning(notes: DualStoreManager) 
     assert not status.rebuilding
     result = await notes.search("a cat naps on the couch", limit=2)
     assert result.hits[0].entry.id == "a"
-    assert result.hits[0].snippet == "The kitten sleeps on the sofa"
+    assert result.hits[0].snippet.text == "The kitten sleeps on the sofa"
     assert 0 < result.hits[1].score <= result.hits[0].score <= 1
     assert result.degraded == ()
     assert await notes.search("", limit=2) == type(result)(())
