@@ -2,25 +2,25 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Final, Self, get_args
 
-from dualstore.assembly import Family, OnMismatch, open_family
+from dualstore.assembly import Family, OnMismatch
 from dualstore.consistency import ConsistencyReport, EntryConsistency
 from dualstore.documents.base import DeleteOutcome, Order, Page
-from dualstore.documents.doors import check_limit
+from dualstore.documents.doors import check_limit, check_skip
 from dualstore.entry import Draft, Entry, check_id
 from dualstore.errors import InvalidInputError, NotFoundError, shown
 from dualstore.family import FamilySpec, family_name
 from dualstore.filters import leaves, parse
 from dualstore.indexing.work import IndexingStatus
+from dualstore.opener import Opener
+from dualstore.search.context import Message, compiled
 from dualstore.search.results import Hit, Mode, SearchResult
 from dualstore.settings import Settings
 from dualstore.strictness import wait_for_vectors
-from dualstore.terms import VERSION as ANALYZER
 from dualstore.values import check_text
-from dualstore.wiring import Backends, open_backends
+from dualstore.wiring import Backends
 
 _AT_ONCE: Final = 100
 """Items that are checked, and ids that are deleted, before others get their turn on the loop."""
@@ -46,12 +46,7 @@ class DualStoreManager:
     ) -> None:
         self.spec = spec
         self._settings = settings
-        self._backends = backends
-        self._on_mismatch: OnMismatch = on_mismatch
-        self._stack = AsyncExitStack()
-        self._opening = asyncio.Lock()
-        self._family: Family | None = None
-        self._closed = False
+        self._opened = Opener(spec, settings, backends=backends, on_mismatch=on_mismatch)
 
     @classmethod
     async def create(
@@ -96,10 +91,7 @@ class DualStoreManager:
 
     async def close(self) -> None:
         """Finish or give back what is being indexed. What is due stays due."""
-        async with self._opening:
-            self._closed = True
-            self._family = None
-            await self._stack.aclose()
+        await self._opened.close()
 
     # Writing
 
@@ -243,6 +235,29 @@ class DualStoreManager:
                     best[hit.entry.id] = hit
         return sorted(best.values(), key=lambda hit: -hit.score)[:limit]
 
+    async def compile_context(
+        self,
+        question: str,
+        recent: int = 10,
+        relevant: int = 10,
+        max_chars: int | None = None,
+        *,
+        where: Where = None,
+    ) -> list[Message]:
+        """Chat messages for a model: the newest entries and those that answer best, each once.
+
+        They come in order of time and are never cut: with `max_chars` the first one that no
+        longer fits ends it.
+        """
+        newest: list[Entry] = []
+        answers: list[Entry] = []
+        if check_skip(recent):
+            newest = await self.get_most_recent(recent, where)
+        if check_skip(relevant):
+            found = await self.search(question, where=where, limit=relevant)
+            answers = [hit.entry for hit in found.hits]
+        return compiled(newest, answers, max_chars=max_chars)
+
     # Keeping in step
 
     async def drain(self, timeout: float | None = None) -> None:
@@ -302,27 +317,6 @@ class DualStoreManager:
         family = await self._opened()
         await family.rebuilding.begin()
         await family.worker.drain(timeout=timeout)
-
-    async def _opened(self) -> Family:
-        if self._family is None:
-            async with self._opening:
-                if self._closed:
-                    raise RuntimeError(f"the manager of {self.spec.name!r} is closed")
-                if self._family is None:
-                    self._family = await self._open()
-        return self._family
-
-    async def _open(self) -> Family:
-        async with AsyncExitStack() as stack:
-            backends = self._backends
-            if backends is None:
-                backends = await stack.enter_async_context(open_backends(self._settings))
-            spec = replace(self.spec, analyzer=ANALYZER, images=backends.embedder.takes_images)
-            family = await stack.enter_async_context(
-                open_family(spec, backends, self._settings, on_mismatch=self._on_mismatch)
-            )
-            self._stack = stack.pop_all()
-            return family
 
 
 async def _drafted(family: Family, items: Iterable[Mapping[str, Any]]) -> list[Draft]:

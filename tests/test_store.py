@@ -102,7 +102,7 @@ async def test_a_family_of_another_analyzer_is_made_anew(
     backends: Backends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        older.setattr("dualstore.manager.ANALYZER", "an older one")
+        older.setattr("dualstore.opener.VERSION", "an older one")
         async with open_store(Settings(), backends=backends) as store:
             await store.family("notes").insert({"id": "a", "text": "a kitten"})
             await store.drain()

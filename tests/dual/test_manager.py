@@ -59,7 +59,6 @@ async def test_a_batch_with_a_wrong_item_is_refused_whole(notes: DualStoreManage
 
 async def test_drained_is_indexed_and_found_by_meaning(notes: DualStoreManager) -> None:
     await notes.insert_many(CATS)
-    assert (await notes.index_status()).due + (await notes.index_status()).leased <= 3
     await notes.drain()
     status = await notes.index_status()
     assert (status.due, status.leased, status.failed, status.lag_ms) == (0, 0, 0, 0)
