@@ -13,7 +13,7 @@ from dualstore.indexing.indexes import Indexes
 from dualstore.indexing.preparing import Prepared, Preparer
 from dualstore.indexing.removals import Removals
 from dualstore.outbox import Failed, Outcome, Released, Retry
-from dualstore.vectors.base import VectorIndex
+from dualstore.vectors.base import VectorId, VectorIndex
 
 BATCH: Final = 500
 ASKED: Final = 200
@@ -47,6 +47,8 @@ class Indexer:
         self._lease = lease
         self._preparer = Preparer(store.spec, embedder)
         self._owed: list[tuple[Settlement, list[str]]] = []
+        self._touched: dict[str, list[str]] = {}
+        """By entry, the ids of all that this step writes or removes."""
 
     async def step(self, limit: int = BATCH) -> int:
         """Do some of what is due; how many documents were claimed. 0 when nothing is due.
@@ -63,33 +65,33 @@ class Indexer:
         return len(works)
 
     async def _do(self, works: Sequence[Work]) -> None:
-        prepared: list[Prepared] = []
+        self._touched = {}
         try:
             # Read after the claim: whoever begins a generation marks all due only after that.
             index = await self._indexes.target()
-            prepared = await self._preparer.prepare(works)
-            written = await self._write(index, prepared)
+            written = await self._write(index, await self._preparer.prepare(works))
         except (UnavailableError, VectorsGoneError) as error:
             self._indexes.forget()
-            await self._settle([(work, self._retry(work, error)) for work in works], prepared)
+            await self._settle([(work, self._retry(work, error)) for work in works])
             raise
         except BaseException:
-            await self._settle([(work, Released()) for work in works], prepared)
+            await self._settle([(work, Released()) for work in works])
             raise
-        await self._settle([(each.work, each.outcome) for each in written], prepared)
+        await self._settle([(each.work, each.outcome) for each in written])
 
-    async def _settle(
-        self, outcomes: Sequence[tuple[Work, Outcome]], prepared: Sequence[Prepared]
-    ) -> None:
+    async def _settle(self, outcomes: Sequence[tuple[Work, Outcome]]) -> None:
         """Not cancelled in the middle: what is leased would wait until its lease runs out."""
-        items = {each.work.id: [item.id for item in each.items] for each in prepared}
         self._owed = [
-            (Settlement(work, outcome), items.get(work.id, [])) for work, outcome in outcomes
+            (Settlement(work, outcome), self._touched.get(work.id, []))
+            for work, outcome in outcomes
         ]
         await completed(self._settle_owed())
 
     async def _settle_owed(self) -> None:
-        """Where a lease was lost, what was written under it may be nobody's."""
+        """Where a lease was lost, what was written under it may be nobody's.
+
+        And what was removed may be wanted again: removals find that out, and make it due.
+        """
         if self._owed:
             kept = await self._store.settle([settlement for settlement, _ in self._owed])
             lost = [ids for (_, ids), settled in zip(self._owed, kept, strict=True) if not settled]
@@ -98,11 +100,17 @@ class Indexer:
 
     async def _write(self, index: VectorIndex, prepared: Sequence[Prepared]) -> list[Prepared]:
         """New vectors first, so that there is no moment without any."""
+        for each in prepared:
+            self._touched[each.work.id] = [*(item.id for item in each.items), *each.gone]
         written = await self._upsert(index, prepared)
         new = {item.id for each in written for item in each.items}
         gone = await self._found(
             index, [done.work.id for done in written if done.work.mark.residue]
         )
+        for id_ in gone:
+            vector = VectorId.parse(id_)
+            if vector and vector.entry in self._touched:
+                self._touched[vector.entry].append(id_)
         gone += [each for done in written for each in done.gone]
         old = [each for each in dict.fromkeys(gone) if each not in new]
         if old:
