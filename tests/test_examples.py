@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,17 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("[!_]*.py"))
 
 SEEN = {
-    "notes": (
-        "first: n1 created, n2 created, n3 created",
-        "again: n1 unchanged, n2 unchanged, n3 unchanged",
-        "monday: parseConfig fails with ENOENT / The settings file was missing",
-        "parse_config is in: n1",
+    "memory": (
+        "parse_config",
+        "  -> The build is red: **parseConfig** raises ENOENT in src/app.ts:42"
+        "  [m1, text and semantic]",
+        "src/app.ts",
+        "  -> The build is red: parseConfig raises ENOENT in **src/app.ts:42**"
+        "  [m1, text and semantic]",
+        "doctor schedule",
+        "  -> Now the **physician's** calendar shows every appointment twice  [m3, semantic]",
+        "for a model: user, assistant",
+        "4 entries, 4 vectors, clean: True",
     ),
 }
 
@@ -36,9 +43,10 @@ def test_the_readmes_example_works_as_printed(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
+        env={**os.environ, "XDG_DATA_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (ran.stdout, ran.stderr) == ("parseConfig fails with ENOENT\n", "")
+    assert (ran.stdout, ran.stderr) == ("**parseConfig** fails with ENOENT\n", "")
