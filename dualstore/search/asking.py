@@ -56,6 +56,7 @@ class Question:
     """A question, taken apart. Of a very long one only the head is asked."""
 
     def __init__(self, text: str, analyzer: Analyzer) -> None:
+        self._analyzer = analyzer
         self.text = text[:_LONGEST]
         self.chunks = _head(analyzer.chunks(self.text))
         self.verbatim = " ".join(chain.from_iterable(chunk.terms() for chunk in self.chunks))
@@ -91,8 +92,13 @@ class Question:
 
     def names(self, authors: Iterable[str]) -> frozenset[str]:
         """The authors that it names, by any word of their name."""
-        words = set(self.words)
-        return frozenset(author for author in authors if words & name_words(author))
+        return frozenset(author for author in authors if self.name_words([author]))
+
+    def name_words(self, authors: Iterable[str]) -> frozenset[str]:
+        """Those of its words that name an author."""
+        words = frozenset(self.words)
+        names = chain.from_iterable(_names(author, self._analyzer) for author in authors)
+        return frozenset[str]().union(*(name for name in names if name <= words))
 
     def _sought_in(self, chunk: Chunk, frequencies: Mapping[str, int]) -> Iterable[Sought]:
         wholes = [whole for whole in chunk.wholes if frequencies.get(whole)]
@@ -111,10 +117,22 @@ class Question:
         return chain.from_iterable(chunk.parts for chunk in self.chunks)
 
 
-def name_words(author: str) -> frozenset[str]:
-    """The words that a question may call an author by; none of a generic role."""
-    words = author.casefold().replace("_", " ").split()
-    return frozenset(word.strip(".,") for word in words if len(word) > 1) - GENERIC_ROLES
+def _names(author: str, analyzer: Analyzer) -> list[frozenset[str]]:
+    """What a question may call an author: a word of the name, with all that the word is made of.
+
+    No generic role; and no stop word, where the name has another one.
+    """
+    words = [_told(word, analyzer) for word in author.replace("_", " ").split()]
+    names = [word for word in words if word and not word <= GENERIC_ROLES]
+    return [name for name in names if not name <= STOP_WORDS] or names
+
+
+def _told(word: str, analyzer: Analyzer) -> frozenset[str]:
+    """As the analyzer would tell it in a question."""
+    surfaces = [part.surface for chunk in analyzer.chunks(word) for part in chunk.parts]
+    if surfaces and surfaces[-1] == "".join(surfaces[:-1]):  # camelCase, perhaps asked without
+        surfaces = surfaces[-1:]
+    return frozenset(each for each in surfaces if len(each) > 1 or not each.isascii())
 
 
 def _head(chunks: Collection[Chunk]) -> tuple[Chunk, ...]:
@@ -123,6 +141,8 @@ def _head(chunks: Collection[Chunk]) -> tuple[Chunk, ...]:
     for chunk in chunks:
         terms += sum(1 for _ in chunk.terms())
         if terms > _MOST_TERMS:
+            if not taken:  # a run without spaces
+                taken.append(Chunk((), None, chunk.parts[:_MOST_TERMS]))
             break
         taken.append(chunk)
     return tuple(taken)
@@ -135,8 +155,7 @@ def _date(text: str) -> AskedDate | None:
             found = match.groupdict()
             month = found.get("number") or _number(found["month"])
             year, day = found.get("year"), found.get("day")
-            asked = AskedDate(int(year) if year else None, int(month), int(day) if day else None)
-            return asked if asked.month in range(1, 13) else None
+            return AskedDate(int(year) if year else None, int(month), int(day) if day else None)
     return None
 
 

@@ -36,19 +36,23 @@ TIME_LEADS: Final = frozenset("last next this past".split())
 """Words that do, before one of `TIME_UNITS`; a number does, too."""
 TIME_UNITS: Final = frozenset(_SPANS) | {f"{day}day" for day in _DAYS}
 
-_MONTH: Final = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_WHOLE_MONTH: Final = f"(?P<month>{'|'.join(MONTHS)})"
-_DAY: Final = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_YEAR: Final = r"(?P<year>\d{4})"
+_MAY: Final = r"may(?! (?:be|not|have|also|still|only|need|fail|cause|break|happen|occur)\b)"
+_NAMES: Final = "|".join([_MAY, *(month for month in MONTHS if month != "may")])
+_SHORT: Final = r"(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b"
+_MONTH: Final = rf"(?P<month>{_NAMES}|{_SHORT})\.?"
+_WHOLE_MONTH: Final = f"(?P<month>{_NAMES})"
+_DAY: Final = r"(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_YEAR: Final = r"(?P<year>(?:19|20)\d\d)"
+_NUMBERS: Final = rf"{_YEAR}-(?P<number>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12]\d|3[01])"
 _BEFORE: Final = "(?:in|during|of|since|until|by|before|after|late|early|mid|last|this)"
 DATES: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\b{_DAY}(?: of)? {_MONTH},?(?: {_YEAR})?\b",
         rf"\b{_MONTH} {_DAY}\b,?(?: {_YEAR})?",
-        rf"\b{_YEAR}-(?P<number>\d\d)-(?P<day>\d\d)\b",
+        rf"\b{_NUMBERS}(?!\d)",
         rf"\b{_MONTH},? {_YEAR}\b",
-        rf"\b{_BEFORE} {_WHOLE_MONTH}\b",
+        rf"\b(?!this may){_BEFORE} {_WHOLE_MONTH}\b",
     )
 )
-"""How a date is written, in lower case; the first that is found counts."""
+"""How a date is written, in lower case; the first that is found counts. `may` is a verb, too."""

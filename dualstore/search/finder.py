@@ -16,8 +16,8 @@ from dualstore.indexing.preparing import Preparer
 from dualstore.search.asking import Question
 from dualstore.search.meaning import Meaning
 from dualstore.search.nearest import Nearest
-from dualstore.search.pins import Pin, Pinned, from_cursor, sign_of, to_cursor
-from dualstore.search.ranking import RECIPE, Parts, Ranked, Ranker, Wanted, linked
+from dualstore.search.pins import Pin, Pinned, from_cursor, pin_of, sign_of, to_cursor
+from dualstore.search.ranking import RECIPE, Parts, Ranked, Ranker, Wanted, linked, told_apart
 from dualstore.search.results import Hit, Mode, SearchResult
 from dualstore.search.snippets import Snippet, snippet
 from dualstore.search.timely import TimeWords
@@ -28,7 +28,13 @@ CANDIDATES: Final = 200
 """Of each side."""
 BEST: Final = 50
 """Whose neighbours are looked at, too."""
-_PAGE: Final = 100
+_MODES: Final = {
+    (True, True): ("text", "semantic"),
+    (True, False): ("text",),
+    (False, True): ("semantic",),
+    (False, False): ("neighbours",),
+}
+"""By whether it was found by words, and by meaning."""
 
 
 class _Near(NamedTuple):
@@ -100,7 +106,7 @@ class Finder:
                 ranked = await self._by_all(question, mode, pool)
             case _:
                 assert_never(mode)
-        pins = [self._pin(each, pool) for each in ranked if each.score > 0]
+        pins = [each for each in self._pins(ranked, pool) if each.score > 0]
         return Pinned(
             pins=tuple(pins),
             candidates=len(pins),
@@ -140,11 +146,11 @@ class Finder:
         candidates = await self._store.candidates_by_id(pool.near_ids)
         cosines = self._compare(candidates.values(), pool)
         ranked = [
-            Ranked(each, max(0.0, min(1.0, cosine)), Parts(meaning=cosine))
+            Ranked(each, max(0.0, min(1.0, told_apart(cosine))), Parts(meaning=cosine))
             for each, cosine in cosines.items()
         ]
         newest = {each: -candidate.timestamp for each, candidate in candidates.items()}
-        return sorted(ranked, key=lambda one: (-round(one.score, 6), newest[one.id], one.id))
+        return sorted(ranked, key=lambda one: (-one.score, newest[one.id], one.id))
 
     async def _by_all(self, question: Question, mode: Mode, pool: _Pool) -> list[Ranked]:
         known = {each.id for each in pool.text.found}
@@ -190,21 +196,13 @@ class Finder:
         pool.near |= near
         return {each: one.cosine for each, one in near.items()}
 
-    def _pin(self, ranked: Ranked, pool: _Pool) -> Pin:
-        near = pool.near.get(ranked.id)
-        in_text = any(each.id == ranked.id for each in pool.text.found)
-        modes = [
-            name
-            for name, found in (("text", in_text), ("semantic", ranked.id in pool.near_ids))
-            if found
-        ]
-        return Pin(
-            ranked.id,
-            score=ranked.score,
-            parts=ranked.parts,
-            modes=tuple(modes) or ("neighbours",),
-            chunk=near.chunk if near else 0,
-        )
+    def _pins(self, ranked: Iterable[Ranked], pool: _Pool) -> Iterable[Pin]:
+        by_words = {each.id for each in pool.text.found}
+        by_meaning = set(pool.near_ids)
+        for each in ranked:
+            modes = _MODES[each.id in by_words, each.id in by_meaning]
+            near = pool.near.get(each.id)
+            yield pin_of(each, modes=modes, chunk=near.chunk if near else 0)
 
     # Showing
 
@@ -213,7 +211,7 @@ class Finder:
     ) -> tuple[list[tuple[Pin, Entry]], tuple[Pin, ...]]:
         """The first of them that are there and wanted; and what is left, if any of it is."""
         shown: list[tuple[Pin, Entry]] = []
-        size = max(_PAGE, limit + 1)
+        size = limit + 1
         for start in range(0, len(pins), size):
             some = pins[start : start + size]
             entries = await self._store.get([pin.id for pin in some])

@@ -3,13 +3,14 @@
 import asyncio
 import math
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 import numpy as np
 
 from dualstore.documents.weights import idf
 from dualstore.embedders.base import Embedder, WordVectors
-from dualstore.search.asking import Question, Sought, name_words
+from dualstore.search.asking import Question, Sought
 from dualstore.search.english import STOP_WORDS
 from dualstore.terms import Analyzer
 from dualstore.vectors.base import Vector
@@ -44,12 +45,12 @@ class Meaning:
         Zeros if it means nothing.
         """
         await self._embedder.load()
-        names = frozenset[str]().union(*map(name_words, authors))
+        names = question.name_words(authors)
         if self._words is not None:
             vector = await asyncio.to_thread(self._weighed, question, names, frequencies, count)
             if vector.any():
                 return vector
-        (embedded,) = await self._embedder.embed([_without(question.text, names)])
+        (embedded,) = await self._embedder.embed([self._without(question.text, names)])
         row: Vector = embedded
         return row
 
@@ -99,12 +100,12 @@ class Meaning:
                     shares.setdefault(stem, cosine * cosine)
         return shares
 
+    def _without(self, text: str, names: frozenset[str]) -> str:
+        words = text.split()
+        kept = [word for word in words if not self._is_name(word, names)]
+        return " ".join(kept or words)
 
-def _without(text: str, names: frozenset[str]) -> str:
-    words = text.split()
-    kept = [
-        word
-        for word in words
-        if word.casefold().strip(".,!?:;'\"()").removesuffix("'s") not in names
-    ]
-    return " ".join(kept or words)
+    def _is_name(self, word: str, names: frozenset[str]) -> bool:
+        parts = chain.from_iterable(chunk.parts for chunk in self._analyzer.chunks(word))
+        surfaces = {part.surface for part in parts} - {"s"}  # of the genitive
+        return bool(surfaces) and surfaces <= names

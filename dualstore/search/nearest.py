@@ -75,7 +75,7 @@ class Nearest:
             found = list(dict.fromkeys(each for each in believed.values() if each))
             if len(found) >= limit or len(hits) < ask or ask >= MOST:
                 return found[:limit]
-            ask *= 4
+            ask = min(MOST, 4 * ask)
 
     async def _believed(self, ids: Sequence[str], where: Filter) -> dict[str, str | None]:
         """The entry that each vector speaks for; None where it doesn't, or isn't wanted."""

@@ -3,21 +3,21 @@
 import base64
 import zlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from dualstore.errors import CursorError
-from dualstore.search.ranking import Parts
+from dualstore.search.ranking import Parts, Ranked
 
 _LARGEST: Final = 8 * 1024 * 1024
-_STEPS: Final = 10_000
+_DIGITS: Final = 4
+_STEPS: Final = 10**_DIGITS
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(NamedTuple):
     """A ranked entry, and how it was found."""
 
     id: str
@@ -26,6 +26,12 @@ class Pin:
     modes: tuple[str, ...]
     chunk: int
     """Of its text, the one that is nearest to the question."""
+
+
+def pin_of(ranked: Ranked, *, modes: tuple[str, ...], chunk: int) -> Pin:
+    """Its numbers are rounded right here: the first page says what a cursor's would."""
+    parts = Parts(*(round(each, _DIGITS) for each in ranked.parts))
+    return Pin(ranked.id, round(ranked.score, _DIGITS), parts, modes, chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,11 @@ def sign_of(*question: object) -> str:
 def to_cursor(pinned: Pinned, sign: str) -> str:
     """As a text that can be handed around."""
     rows = [
-        (pin.id, _steps(pin.score), [*map(_steps, astuple(pin.parts))], pin.modes, pin.chunk)
+        (pin.id, _steps(pin.score), [*map(_steps, pin.parts)], pin.modes, pin.chunk)
         for pin in pinned.pins
     ]
     packed = orjson.dumps([sign, pinned.candidates, pinned.cut, pinned.degraded, rows])
-    return base64.urlsafe_b64encode(zlib.compress(packed, 9)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(zlib.compress(packed, 6)).decode().rstrip("=")
 
 
 def from_cursor(cursor: object, sign: str) -> Pinned:
@@ -58,11 +64,12 @@ def from_cursor(cursor: object, sign: str) -> Pinned:
     try:
         mine, candidates, cut, degraded, rows = _unpacked(cursor)
         pins = tuple(_pin(row) for row in rows)
-    except (ValueError, TypeError, zlib.error, AttributeError) as error:
+        pinned = Pinned(pins, int(candidates), bool(cut), tuple(map(str, degraded)))
+    except (ValueError, TypeError, OverflowError, zlib.error) as error:
         raise CursorError("the cursor is damaged, or none of a search") from error
     if mine != sign:
         raise CursorError("the cursor belongs to another search: query, mode or filter differ")
-    return Pinned(pins, int(candidates), bool(cut), tuple(map(str, degraded)))
+    return pinned
 
 
 def _unpacked(cursor: object) -> Sequence[Any]:

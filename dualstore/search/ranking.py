@@ -5,9 +5,9 @@ to; and something for being by whom, when and about what the question says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from itertools import pairwise
-from typing import Final
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,7 @@ class Recipe:
 RECIPE: Final = Recipe()
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """Where a score comes from. The sum, divided by what could be earned, is the score."""
 
     terms: float = 0.0
@@ -59,13 +58,8 @@ class Parts:
     """Not positive: it ends with a question mark."""
     meaning: float = 0.0
 
-    def total(self) -> float:
-        """What it earned."""
-        return float(sum(getattr(self, field.name) for field in fields(self)))
 
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """An entry with what it earned."""
 
     id: str
@@ -86,6 +80,22 @@ class Wanted:
     """Those that it names."""
 
 
+class _Known(NamedTuple):
+    """A candidate, looked at."""
+
+    passages: list[dict[int, float]]
+    """Of each what it earns of the terms, by their rows."""
+    extra: Parts
+    order: tuple[bool, int, str]
+    """Who comes first of those that earned the same."""
+    says_something: bool
+    """If not it stands between its neighbours, and is never a hit."""
+
+    @property
+    def boost(self) -> float:
+        return sum(self.extra)
+
+
 class Ranker:
     """Scores candidates for one question. Candidates are added once, and scored as often."""
 
@@ -96,29 +106,22 @@ class Ranker:
         self._wanted = wanted
         self._time_words = time_words
         self._recipe = recipe
-        self._terms = list(wanted.weights)
-        self._row_of = {term: row for row, term in enumerate(self._terms)}
+        self._row_of = {term: row for row, term in enumerate(wanted.weights)}
         self._related = _by_word(wanted.related, self._row_of, recipe.related)
         self._weights = np.array(list(wanted.weights.values()), np.float32)
-        self._known: dict[str, Candidate] = {}
-        self._matches: dict[str, Row] = {}
-        self._extras: dict[str, Parts] = {}
-        self._meaning: dict[str, float] = {}
-
-    @property
-    def candidates(self) -> Mapping[str, Candidate]:
-        """All that were added."""
-        return self._known
+        self._known: dict[str, _Known] = {}
 
     def add(self, candidates: Iterable[Candidate], cosines: Mapping[str, float]) -> None:
         """Take in more of them; one that is known already stays as it is."""
         for each in candidates:
             if each.id not in self._known:
-                self._known[each.id] = each
                 stream = each.terms.split(" ")
-                self._matches[each.id] = self._matched(stream)
-                self._extras[each.id] = self._extra(each, stream)
-                self._meaning[each.id] = max(0.0, cosines.get(each.id, 0.0))
+                self._known[each.id] = _Known(
+                    passages=[self._matched(words) for words in self._passages(stream)],
+                    extra=self._extra(each, stream, cosines.get(each.id, 0.0)),
+                    order=(self._question.verbatim not in each.terms, -each.timestamp, each.id),
+                    says_something=bool(each.terms),
+                )
 
     def ranked(self, links: Mapping[str, str] | None = None) -> list[Ranked]:
         """Best first; ties go to what says it word for word, then by time, newest first, then id.
@@ -126,35 +129,20 @@ class Ranker:
         `links` leads from entries to the next ones in their threads; without them each entry
         counts by itself.
         """
-        ids = list(self._known)
-        terms = self._earned(ids, links or {})
-        found = [self._ranked(each, earned) for each, earned in zip(ids, terms, strict=True)]
-        verbatim = self._question.verbatim
-        return sorted(
-            found,
-            key=lambda one: (
-                -round(one.parts.total(), 6),
-                verbatim not in self._known[one.id].terms,
-                -self._known[one.id].timestamp,
-                one.id,
-            ),
-        )
-
-    def matched_terms(self) -> frozenset[str]:
-        """Everything that earns something in a text."""
-        return frozenset(self._row_of) | frozenset(self._related)
-
-    def _ranked(self, id_: str, earned: float) -> Ranked:
-        extra = self._extras[id_]
-        parts = Parts(
-            terms=earned,
-            author=extra.author,
-            date=extra.date,
-            when=extra.when,
-            question=extra.question,
-            meaning=self._recipe.meaning * self._meaning[id_],
-        )
-        return Ranked(id_, max(0.0, min(1.0, parts.total() / self._possible())), parts)
+        known = list(self._known.values())
+        earned = self._earned(known, links or {})
+        totals = [told_apart(own + one.boost) for own, one in zip(earned, known, strict=True)]
+        order = sorted(range(len(known)), key=lambda at: (-totals[at], known[at].order))
+        possible = self._possible()
+        return [
+            Ranked(
+                known[at].order[-1],
+                max(0.0, min(1.0, totals[at] / possible)),
+                known[at].extra._replace(terms=earned[at]),
+            )
+            for at in order
+            if known[at].says_something
+        ]
 
     def _possible(self) -> float:
         recipe, asked = self._recipe, self._question
@@ -167,25 +155,33 @@ class Ranker:
             possible += recipe.month + (recipe.day if asked.date.day else 0.0)
         return possible
 
-    def _matched(self, stream: Sequence[str]) -> Row:
-        """What each passage earns of each term: a column per passage."""
-        passages = _passages(stream, self._recipe.passage)
-        earned = np.zeros((len(self._terms), len(passages)), np.float32)
-        for column, words in enumerate(passages):
-            for word in words & self._related.keys():
-                for row, share in self._related[word]:
-                    earned[row, column] = max(earned[row, column], share)
-            for word in words & self._row_of.keys():
-                earned[self._row_of[word], column] = 1.0
+    def _passages(self, stream: Sequence[str]) -> list[set[str]]:
+        size = self._recipe.passage
+        return [set(stream)] if len(stream) <= size * 3 // 2 else _passages(stream, size)
+
+    def _matched(self, words: set[str]) -> dict[int, float]:
+        """What a passage earns of each term."""
+        earned: dict[int, float] = {}
+        for word in words & self._related.keys():
+            for row, share in self._related[word]:
+                earned[row] = max(share, earned.get(row, 0.0))
+        for word in words & self._row_of.keys():
+            earned[self._row_of[word]] = 1.0
         return earned
 
-    def _earned(self, ids: Sequence[str], links: Mapping[str, str]) -> list[float]:
+    def _earned(self, known: Sequence["_Known"], links: Mapping[str, str]) -> list[float]:
         """The share of all terms, each at its best place in a window around the best passage."""
         total = float(self._weights.sum())
-        if not ids or total <= 0:
-            return [0.0] * len(ids)
-        own = np.concatenate([self._matches[each] for each in ids], axis=1)
-        starts = np.cumsum([0, *(self._matches[each].shape[1] for each in ids)])
+        if not known or total <= 0:
+            return [0.0] * len(known)
+        starts = np.cumsum([0, *(len(each.passages) for each in known)])
+        own = np.zeros((len(self._weights), int(starts[-1])), np.float32)
+        passages = chain.from_iterable(each.passages for each in known)
+        cells = [(row, at, share) for at, one in enumerate(passages) for row, share in one.items()]
+        if cells:
+            rows, columns, shares = zip(*cells, strict=True)
+            own[rows, columns] = shares
+        ids = [each.order[-1] for each in known]
         sums = self._weights @ self._in_windows(own, _chained(ids, starts, links)) / total
         best: list[float] = np.maximum.reduceat(sums, starts[:-1]).tolist()
         return best
@@ -204,7 +200,7 @@ class Ranker:
                 found = np.maximum(found, share * recipe.decay**distance * padded[:, at])
         return found
 
-    def _extra(self, candidate: Candidate, stream: Sequence[str]) -> Parts:
+    def _extra(self, candidate: Candidate, stream: Sequence[str], cosine: float) -> Parts:
         recipe, asked = self._recipe, self._question
         date = 0.0
         if asked.date and asked.date.fits(candidate.timestamp):
@@ -216,7 +212,13 @@ class Ranker:
             date=date,
             when=recipe.when if asked.asks_when and self._time_words.are_in(stream) else 0.0,
             question=-recipe.question if stream[-1] == ASKS else 0.0,
+            meaning=recipe.meaning * max(0.0, cosine),
         )
+
+
+def told_apart(earned: float) -> float:
+    """The number that entries are ranked by: what differs in less depends on the machine."""
+    return round(earned, 6)
 
 
 def linked(neighbours: Mapping[str, Neighbours]) -> dict[str, str]:
@@ -243,8 +245,6 @@ def _by_word(
 
 
 def _passages(stream: Sequence[str], size: int) -> list[set[str]]:
-    if len(stream) <= size * 3 // 2:
-        return [set(stream)]
     passages: list[set[str]] = [set()]
     words = 0
     for term in stream:
