@@ -119,7 +119,7 @@ class Ranker:
                 self._known[each.id] = _Known(
                     passages=[self._matched(words) for words in self._passages(stream)],
                     extra=self._extra(each, stream, cosines.get(each.id, 0.0)),
-                    order=(self._question.verbatim not in each.terms, -each.timestamp, each.id),
+                    order=(not self._says_it(each), -each.timestamp, each.id),
                     says_something=bool(each.terms),
                 )
 
@@ -143,6 +143,9 @@ class Ranker:
             for at in order
             if known[at].says_something
         ]
+
+    def _says_it(self, candidate: Candidate) -> bool:
+        return f" {self._question.verbatim} " in f" {candidate.terms} "
 
     def _possible(self) -> float:
         recipe, asked = self._recipe, self._question
