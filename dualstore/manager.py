@@ -213,15 +213,13 @@ class DualStoreManager:
         """
         if mode not in get_args(Mode):
             raise InvalidInputError(f"there is no mode {shown(mode)}: {', '.join(get_args(Mode))}")
+        asked, tree, most = check_text(query, "query"), parse(where), check_limit(limit)
         family = await self._opened()
-        result = await family.finder.search(
-            check_text(query, "query"),
-            mode=mode,
-            where=parse(where),
-            limit=check_limit(limit),
-            cursor=cursor,
-        )
-        missing = None if mode == "text" else await family.worker.missing()
+        by_meaning = mode != "text"
+        missing = await family.worker.missing() if by_meaning else None
+        result = await family.finder.search(asked, mode=mode, where=tree, limit=most, cursor=cursor)
+        if by_meaning and not missing:  # what was there may have been lost meanwhile
+            missing = await family.worker.missing()
         return replace(result, degraded=(*result.degraded, missing)) if missing else result
 
     async def get_most_relevant(
