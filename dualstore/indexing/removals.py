@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from dualstore.documents.base import DocumentStore, Record, Records
+from dualstore.documents.base import DocumentStore, Record, Records, Scanned
 from dualstore.indexing.indexes import Indexes
 from dualstore.vectors.base import VectorId
 
@@ -58,16 +58,22 @@ class Removals:
             await self._records.delete(each)
 
     async def _wanted(self, ids: Sequence[str]) -> set[str]:
-        """Those whose entry has this very text now."""
+        """Those that their entry speaks for, or may speak for once it is indexed."""
         parsed = {each: vector for each in ids if (vector := VectorId.parse(each))}
         marks = await self._store.marks([vector.entry for vector in parsed.values()])
         return {
             each
             for each, vector in parsed.items()
-            if (scanned := marks.get(vector.entry))
-            and not scanned.deleted
-            and scanned.text_hash == vector.text_hash
+            if (scanned := marks.get(vector.entry)) and _is_wanted(vector, scanned)
         }
+
+
+def _is_wanted(vector: VectorId, scanned: Scanned) -> bool:
+    mark = scanned.mark
+    if scanned.deleted or scanned.text_hash != vector.text_hash:
+        return False
+    spoken_for = mark.held == vector.text_hash and vector.chunk < mark.chunks
+    return spoken_for or mark.claim_at is not None
 
 
 def _key(id_: str) -> str:

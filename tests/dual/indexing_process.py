@@ -2,14 +2,19 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from dualstore.family import FamilySpec
 from dualstore.manager import DualStoreManager
 from dualstore.settings import Settings
+from dualstore.terms import VERSION
 from tests.dual.pairs import Pair
 
 SPEC = FamilySpec("default_notes", filter_fields=("kind",))
+RECORDED = replace(SPEC, analyzer=VERSION)
+"""As a manager with the bundled embedder records it."""
+
 SETTINGS = Settings(index_lease=1.0)
 PATIENCE = 60.0
 MOST_AT_ONCE = 20

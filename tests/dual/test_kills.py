@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
@@ -18,9 +17,8 @@ from dualstore.entry import Drafter
 from dualstore.indexing.generations import GenerationBook, Generations
 from dualstore.manager import DualStoreManager
 from dualstore.outbox import IndexState
-from dualstore.terms import VERSION
 from dualstore.wiring import Backends, system_clock
-from tests.dual.indexing_process import SETTINGS, SPEC, text_of, work
+from tests.dual.indexing_process import RECORDED, SETTINGS, SPEC, text_of, work
 from tests.dual.looking import generations, held
 from tests.dual.pairs import Pair
 
@@ -33,8 +31,6 @@ INSERTERS = 6
 LONGEST_WRITING = 0.5
 LONGEST_LIFE = {"private": 1.1, "served": 0.9}
 """Seconds from when it has opened its documents; a private Chroma takes half of one to start."""
-
-_RECORDED = replace(SPEC, analyzer=VERSION)
 
 
 class Child:
@@ -94,7 +90,7 @@ async def test_a_process_that_indexes_is_killed_20_times_and_the_last_run_ends_c
     texts = {f"m{n}": text_of(f"m{n}") for n in range(ENTRIES)}
     killed = interrupted = 0
     async with shared_pair.open() as backends:
-        store = await backends.documents.family(_RECORDED)
+        store = await backends.documents.family(RECORDED)
         book = GenerationBook(backends.documents.records, SPEC.name)
         await _put(store, texts)
         for number in range(KILLS):
@@ -214,7 +210,7 @@ async def test_what_a_killed_process_acknowledged_is_indexed_by_the_next(
 async def _check_marks(pair: Pair, ids: list[str]) -> None:
     """Each is still to be indexed, or is indexed as it says."""
     async with pair.documents.open() as documents:
-        marks = await (await documents.family(_RECORDED)).marks(ids)
+        marks = await (await documents.family(RECORDED)).marks(ids)
     assert marks.keys() == set(ids)
     for scanned in marks.values():
         done = scanned.mark.state is IndexState.INDEXED and scanned.mark.held == scanned.text_hash
