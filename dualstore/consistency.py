@@ -2,13 +2,14 @@
 
 It asks the index itself and believes no flag. Repair writes no vector: it marks entries due and
 queues vectors nobody speaks for, and the indexer does the work. What looks wrong is looked at
-twice, so that work under way isn't taken for damage.
+again, so that work under way isn't taken for damage.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -27,8 +28,14 @@ from dualstore.outbox import IndexState
 from dualstore.vectors.base import StoredVector, VectorId, VectorIndex
 
 PAGE: Final = 250
+TRIES: Final = 5
+"""Comparisons that are begun; each ends where the index is lost, or another one takes its place."""
+PAUSES: Final = (0.1, 0.3, 1.0)
+"""Seconds between looks. There are more than two only while somebody has something to index."""
 ALIKE: Final = 0.995
 """The cosine that a vector has with its int8 copy at least."""
+
+T = TypeVar("T")
 
 
 class Problem(StrEnum):
@@ -105,6 +112,7 @@ class _Seen:
 
     entries: int = 0
     vectors: int = 0
+    pending: int = 0
     failed: int = 0
 
 
@@ -137,7 +145,7 @@ class Consistency:
         index = await self._index()
         expected = _expected(scanned)
         held = await index.get(expected) if index else {}
-        problems = await self._differing(index, [scanned])
+        problems = await self._differing([scanned])
         return EntryConsistency(
             id_,
             state=scanned.mark.state,
@@ -149,21 +157,35 @@ class Consistency:
 
     async def report(self) -> ConsistencyReport:
         """Compare everything, a page at a time."""
+        return await self._steadily(self._report)
+
+    async def repair(self) -> int:
+        """Have everything put right that a report would name; how much that is."""
+        return await self._steadily(self._repair)
+
+    async def _steadily(self, compare: Callable[[], Awaitable[T]]) -> T:
+        """From the beginning when the index is another one in the middle."""
+        for _ in range(TRIES - 1):
+            try:
+                return await compare()
+            except VectorsGoneError:
+                self._indexes.forget()
+        return await compare()
+
+    async def _report(self) -> ConsistencyReport:
         seen = _Seen()
         named: dict[Problem, list[str]] = {problem: [] for problem in Problem}
         async for found in self._all(seen):
             named[found.problem].append(found.id)
-        status = await self._store.index_status()
         return ConsistencyReport(
             entries=seen.entries,
             vectors=seen.vectors,
-            pending=status.due + status.leased,
+            pending=seen.pending,
             failed=seen.failed,
             **{problem.value: tuple(sorted(ids)) for problem, ids in named.items()},
         )
 
-    async def repair(self) -> int:
-        """Have everything put right that a report would name; how much that is."""
+    async def _repair(self) -> int:
         count = 0
         some: list[Found] = []
         async for found in self._all(_Seen()):
@@ -188,60 +210,71 @@ class Consistency:
             return await self._indexes.written()
 
     async def _all(self, seen: _Seen) -> AsyncIterator[Found]:
-        index = await self._index()
-        try:
-            async for found in self._of_entries(index, seen):
-                yield found
-            if index is not None:
-                async for found in self._of_vectors(index, seen):
-                    yield found
-        except VectorsGoneError:
-            self._indexes.forget()
-            raise
+        found = [each async for each in self._of_entries(seen)]
+        found += [each async for each in self._of_vectors(seen)]
+        for pause in PAUSES if found else ():
+            await asyncio.sleep(pause)
+            parts = [found[start : start + PAGE] for start in range(0, len(found), PAGE)]
+            found = [each for part in parts for each in await self._believed(part)]
+            status = await self._store.index_status()
+            if not (status.due or status.leased):
+                break
+        for each in found:
+            yield each
 
-    async def _of_entries(self, index: VectorIndex | None, seen: _Seen) -> AsyncIterator[Found]:
+    async def _of_entries(self, seen: _Seen) -> AsyncIterator[Found]:
+        walked = await self._walked()
         after: str | None = None
         while page := await self._store.scan(after=after, limit=PAGE):
             after = page[-1].id
-            live = [each for each in await self._settled(page) if not each.deleted]
+            settled = _settled(page, walked)
+            live = [each for each in settled if not each.deleted]
             seen.entries += len(live)
+            seen.pending += len(page) - len(settled)
             seen.failed += sum(each.mark.state is IndexState.FAILED for each in live)
-            first = await self._differing(index, live)
-            if first:
-                again = await self._store.marks([each.id for each in first])
-                second = await self._differing(index, await self._settled(again.values()))
-                for found in first:
-                    if found in second:
-                        yield found
+            for found in await self._differing(live):
+                yield found
+            walked = await self._walked()
 
-    async def _of_vectors(self, index: VectorIndex, seen: _Seen) -> AsyncIterator[Found]:
-        while ids := await index.scan(offset=seen.vectors, limit=PAGE):
+    async def _of_vectors(self, seen: _Seen) -> AsyncIterator[Found]:
+        index = await self._index()
+        while index and (ids := await index.scan(offset=seen.vectors, limit=PAGE)):
             seen.vectors += len(ids)
-            first = await self._unwanted(ids)
-            if first:
-                held = await index.get([each.id for each in first])
-                second = await self._unwanted(list(held))
-                for found in first:
-                    if found in second:
-                        yield found
+            for found in await self._unwanted(ids):
+                yield found
 
-    async def _settled(self, page: Iterable[Scanned]) -> list[Scanned]:
-        """Those that are said to be done, in the index that is being written."""
+    async def _believed(self, first: Collection[Found]) -> list[Found]:
+        """Those that are found again while nothing happens to their entries, or the index."""
+        index = await self._index()
+        entries = [each.id for each in first if each.problem in OF_ENTRIES]
+        vectors = [each.id for each in first if each.problem not in OF_ENTRIES]
+        walked, before = await self._walked(), await self._store.marks(entries)
+        second = await self._differing(_settled(before.values(), walked))
+        after = await self._store.marks(entries)
+        changed = {each for each in entries if before.get(each) != after.get(each)}
+        if index:
+            second += await self._unwanted(list(await index.get(vectors)))
+        if not _is_same(index, await self._index()):
+            return []
+        return [each for each in first if each in second and each.id not in changed]
+
+    async def _walked(self) -> str | None:
+        """Only what comes no later than this has been marked for the index that is being written.
+
+        To be asked before the marks are.
+        """
+        await self._index()  # one that is gone is on record after that
         present = await self._book.read()
-        walked = present.walked if present else None
-        return [
-            each
-            for each in page
-            if each.mark.claim_at is None and (walked is None or each.id <= walked)
-        ]
+        return present.walked if present else None
 
-    async def _differing(self, index: VectorIndex | None, page: Iterable[Scanned]) -> list[Found]:
-        """What is wrong with the vectors of these, which are live and settled."""
+    async def _differing(self, page: Iterable[Scanned]) -> list[Found]:
+        """What is wrong with the vectors of these, of which the live and settled ones count."""
         done = [each for each in page if not each.deleted and each.mark.claim_at is None]
         wanted = [each for each in done if each.mark.state is IndexState.INDEXED]
         ids = [each.id for each in done]
         entries = await self._store.get(ids)
         copies = await self._store.candidates_by_id([each.id for each in wanted])
+        index = await self._index()
         held = await index.get([one for each in wanted for one in _expected(each)]) if index else {}
         found = [
             Found(problem, each.id)
@@ -288,6 +321,22 @@ class Consistency:
         marks = await self._store.marks(list({each.entry for each in parsed.values() if each}))
         judged = ((each, _judged_vector(vector, marks)) for each, vector in parsed.items())
         return [Found(problem, each) for each, problem in judged if problem]
+
+
+def _settled(page: Iterable[Scanned], walked: str | None) -> list[Scanned]:
+    """Those that are said to be done, in the index that is being written.
+
+    A tombstone says nothing of vectors, and so nothing of the index.
+    """
+    return [
+        each
+        for each in page
+        if each.mark.claim_at is None and (walked is None or each.id <= walked or each.deleted)
+    ]
+
+
+def _is_same(one: VectorIndex | None, other: VectorIndex | None) -> bool:
+    return (one and one.name) == (other and other.name)
 
 
 def _expected(scanned: Scanned) -> list[str]:
