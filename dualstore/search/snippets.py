@@ -11,6 +11,7 @@ LENGTH: Final = 240
 _ELLIPSIS: Final = "…"
 _PIECE: Final = re.compile(r"\S+")
 _LONG_PIECE: Final = 64
+_RUN: Final = re.compile("[0-9A-Za-z]+")
 _EDGE: Final = re.compile(r"[\w#$%&+@~]")
 _REACH: Final = 24
 """Characters that a cut may move to fall between two words."""
@@ -66,7 +67,7 @@ def _matches(text: str, terms: frozenset[str], analyzer: Analyzer) -> Iterator[_
         if held and len(word) <= _LONG_PIECE and word.isascii():
             yield _Found(_trimmed(word, piece.start()), held)
         elif held:
-            yield from _inside(word, piece.start(), held)
+            yield from _inside(word, piece.start(), held, analyzer)
 
 
 def _trimmed(word: str, at: int) -> Mark:
@@ -74,22 +75,33 @@ def _trimmed(word: str, at: int) -> Mark:
     return Mark(at + edges[0], at + edges[-1] + 1) if edges else Mark(at, at + len(word))
 
 
-def _inside(word: str, at: int, terms: Iterable[str]) -> Iterator[_Found]:
-    """In a run without spaces: where the terms themselves can be seen, else all of it."""
-    lower = word.lower()
-    spans = [
-        (match.start(), match.end(), term)
-        for term in terms
-        for match in re.finditer(re.escape(term.lstrip("=")), lower)
-    ]
-    if not spans or len(lower) != len(word):
-        yield _Found(_trimmed(word, at), frozenset(terms))
-        return
+def _inside(word: str, at: int, terms: frozenset[str], analyzer: Analyzer) -> Iterator[_Found]:
+    """In a run without spaces: its words that give terms, and terms that can be seen; else all."""
+    found = [*_words(word, terms, analyzer), *_seen(word, terms)]
+    if not found:
+        yield _Found(_trimmed(word, at), terms)
     end = 0
-    for start, stop, term in sorted(spans):
-        if start >= end:
-            yield _Found(Mark(at + start, at + stop), frozenset([term]))
-            end = stop
+    for mark, held in sorted(found, key=lambda one: (one.mark.start, -one.mark.end)):
+        if mark.start >= end:
+            yield _Found(Mark(at + mark.start, at + mark.end), held)
+            end = mark.end
+
+
+def _words(word: str, terms: frozenset[str], analyzer: Analyzer) -> Iterator[_Found]:
+    for run in _RUN.finditer(word):
+        held = terms.intersection(analyzer.stream(run.group()))
+        if held:
+            yield _Found(Mark(*run.span()), held)
+
+
+def _seen(word: str, terms: Iterable[str]) -> Iterator[_Found]:
+    """What has no stem, or is a whole."""
+    lower = word.lower()
+    if len(lower) == len(word):
+        for term in terms:
+            if term.startswith("=") or not term.isascii():
+                for match in re.finditer(re.escape(term.lstrip("=")), lower):
+                    yield _Found(Mark(*match.span()), frozenset([term]))
 
 
 def _window(text: str, found: Sequence[_Found], near: int) -> tuple[int, int]:
@@ -117,10 +129,10 @@ def _between_words(text: str, start: int, end: int) -> tuple[int, int]:
         start, end = 0, end - start
     if end > len(text):
         start, end = max(0, start - (end - len(text))), len(text)
-    if start > 0:
+    if start > 0 and not text[start - 1].isspace():
         blank = text.find(" ", start, start + _REACH)
         start = start if blank < 0 else blank + 1
-    if end < len(text):
+    if end < len(text) and not text[end].isspace():
         blank = text.rfind(" ", end - _REACH, end)
         end = end if blank < 0 else blank
     return start, end
