@@ -42,9 +42,11 @@ class Meaning:
     ) -> Vector:
         """Without the names of authors, which say who is meant and not what; rare words weigh more.
 
-        Zeros if it means nothing.
+        Zeros if it means nothing, as every question without a word does.
         """
         await self._embedder.load()
+        if not question.chunks:
+            return np.zeros(self._embedder.dimension, np.float32)
         names = question.name_words(authors)
         if self._words is not None:
             vector = await asyncio.to_thread(self._weighed, question, names, frequencies, count)
