@@ -111,7 +111,7 @@ async def _single(manager: DualStoreManager, message: Any) -> tuple[float, float
 
 async def _query(manager: DualStoreManager, query: str) -> float:
     start = time.perf_counter()
-    found = await manager.search(query, limit=LIMIT)
+    found = await manager.search(query, "semantic", limit=LIMIT)
     seconds = time.perf_counter() - start
     if len(found.hits) < LIMIT:
         raise SystemExit("a question was answered with too little")
