@@ -11,6 +11,7 @@ from dualstore.indexing.copies import compared
 from dualstore.indexing.filing import narrowed
 from dualstore.indexing.indexes import Indexes
 from dualstore.indexing.removals import Removals
+from dualstore.search.ranking import told_apart
 from dualstore.vectors.base import Vector, VectorId, VectorIndex
 
 FEW: Final = 2000
@@ -59,7 +60,7 @@ class Nearest:
             cosines |= {each: near[0] for each, near in zip(candidates, found, strict=True) if near}
             cursor = page.next_cursor
             if cursor is None:
-                return sorted(cosines, key=lambda each: (-cosines[each], each))[:limit]
+                return _nearest_first(cosines)[:limit]
 
     async def _asking(
         self, index: VectorIndex, vector: Vector, where: Filter, limit: int
@@ -67,14 +68,18 @@ class Nearest:
         """Asks for more until enough of what comes is true and wanted."""
         narrow = narrowed(where, self._store.spec, supports=index.supports)
         believed: dict[str, str | None] = {}
+        cosines: dict[str, float] = {}
         ask = limit + _SPARE
         while True:
             hits = await index.query(vector, limit=ask, where=narrow)
-            new = [hit.id for hit in hits if hit.id not in believed]
-            believed |= await self._believed(new, where)
-            found = list(dict.fromkeys(each for each in believed.values() if each))
-            if len(found) >= limit or len(hits) < ask or ask >= MOST:
-                return found[:limit]
+            new = [hit for hit in hits if hit.id not in believed]
+            believed |= await self._believed([hit.id for hit in new], where)
+            for hit in new:
+                entry = believed[hit.id]
+                if entry is not None:
+                    cosines[entry] = max(hit.similarity, cosines.get(entry, hit.similarity))
+            if len(cosines) >= limit or len(hits) < ask or ask >= MOST:
+                return _nearest_first(cosines)[:limit]
             ask = min(MOST, 4 * ask)
 
     async def _believed(self, ids: Sequence[str], where: Filter) -> dict[str, str | None]:
@@ -92,6 +97,11 @@ class Nearest:
             wanted = {each for each, entry in entries.items() if matches(where, entry)}
             true = {each: entry for each, entry in true.items() if entry in wanted}
         return {each: true.get(each) for each in ids}
+
+
+def _nearest_first(cosines: Mapping[str, float]) -> list[str]:
+    """By the id where they are equally near, whatever order an index gave them in."""
+    return sorted(cosines, key=lambda each: (-told_apart(cosines[each]), each))
 
 
 def _speaks_for(vector: VectorId, scanned: Scanned | None) -> bool:
