@@ -22,7 +22,7 @@ from dualstore.indexing.work import IndexingStatus, IndexWork, Left
 _LOG = logging.getLogger(__name__)
 
 MOST_FAILURES: Final = 8
-"""Tries in a row, about half a minute, after which somebody who waits is told."""
+"""Tries in a row, about a minute, after which somebody who waits is told."""
 POLL: Final = 0.01
 FEW: Final = 200
 """Documents that are due; counting more of them takes longer, so it is done less often."""
@@ -45,12 +45,14 @@ class IndexWorker:
         self._awake = asyncio.Event()
         self._breaker = CLOSED
         self._obstacle: DualStoreError | None = None
+        self._reason: DualStoreError | None = None
+        """Why the last try failed; an obstacle is only what was met since somebody waits."""
         self._task: asyncio.Task[None] | None = None
         self._done = deque[tuple[int, int]]()
 
     async def status(self) -> IndexingStatus:
         """How far everybody is, and how this process gets on."""
-        return await self._work.status(rate=self._rate(), obstacle=self._obstacle)
+        return await self._work.status(rate=self._rate(), obstacle=self._reason)
 
     async def missing(self) -> str | None:
         """What no search by meaning can find yet, in words; None if there is nothing."""
@@ -86,16 +88,16 @@ class IndexWorker:
                     self._check_obstacle(left)
                     await asyncio.sleep(POLL if left.documents < FEW else 10 * POLL)
         except TimeoutError:
-            raise self._late(await self._work.left()) from self._obstacle
+            raise self._late(await self._work.left()) from self._reason
 
     def _check_obstacle(self, left: Left) -> None:
         if self._obstacle is not None and _is_lasting(self._obstacle):
             raise self._obstacle
         if self._breaker.failures >= MOST_FAILURES:
-            raise self._late(left) from self._obstacle
+            raise self._late(left) from self._reason
 
     def _late(self, left: Left) -> UnavailableError:
-        reason = f": {self._obstacle}" if self._obstacle else ""
+        reason = f": {self._reason}" if self._reason else ""
         return UnavailableError(f"{self._work.family!r}: {left}{reason}")
 
     async def _run(self) -> None:
@@ -113,23 +115,24 @@ class IndexWorker:
         try:
             while done := await self._work.step():
                 self._succeeded(done)
+            if self._reason is None or not (await self._work.left()).documents:
+                self._succeeded(0)  # else what failed is only put off
         except DualStoreError as error:
             return self._failed(error)
         except Exception as error:  # the task must outlive whatever a backend of a user's raises
             _LOG.exception("indexing %s failed", self._work.family)
             return self._failed(UnavailableError(f"indexing failed: {error!r}"))
-        self._succeeded(0)
         return IDLE
 
     def _succeeded(self, done: int) -> None:
-        self._breaker, self._obstacle = CLOSED, None
+        self._breaker, self._obstacle, self._reason = CLOSED, None, None
         now = self._clock()
         self._done.append((now, done))
         while self._done[0][0] <= now - RATED:
             self._done.popleft()
 
     def _failed(self, error: DualStoreError) -> float:
-        self._obstacle = error
+        self._obstacle = self._reason = error
         self._breaker = self._breaker.failed(self._clock(), chance=self._chance)
         return self._pause()
 
