@@ -45,6 +45,8 @@ class Preparer:
         known = {work.id: self._copied(work, len(texts[work.id])) for work in works if work.entry}
         missing = {each: texts[each] for each, vectors in known.items() if vectors is None}
         made = await self._embed(missing)
+        if made and not any(_says_something(each) for each in made.values()):
+            await self._check_direction()
         return [self._prepared(work, known.get(work.id), made.get(work.id)) for work in works]
 
     async def has_direction(self, entry: Entry) -> bool:
@@ -91,6 +93,13 @@ class Preparer:
             raise UnavailableError(f"the embedder can't be used: {broken}") from broken
         return error
 
+    async def _check_direction(self) -> None:
+        """None of the texts has one: an embedder that gives none to any is unavailable, too."""
+        if not (await self._embedder.embed([_PROBE])).any():
+            raise UnavailableError(
+                f"the embedder {self._embedder.name} can't be used: it gives nothing but zeros"
+            )
+
     def _prepared(
         self, work: Work, known: Vectors | None, made: Vectors | EmbedderError | None
     ) -> Prepared:
@@ -113,6 +122,10 @@ class Preparer:
         for chunk, vector in enumerate(vectors):
             if vector.any():
                 yield VectorItem(str(VectorId(entry.id, entry.text_hash, chunk)), vector, fields)
+
+
+def _says_something(made: Vectors | EmbedderError) -> bool:
+    return isinstance(made, EmbedderError) or bool(made.any())
 
 
 def _parted(rows: Vectors, counts: Iterable[int]) -> Iterable[Vectors]:
