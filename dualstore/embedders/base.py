@@ -62,8 +62,11 @@ class WordVectors(Protocol):
         """
 
     @abstractmethod
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
-        """Words it knows with a cosine of `at_least` or more, nearest first, without itself.
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
+        """For each, words it knows with a cosine of `at_least` or more, nearest first.
 
-        In lower case. Costs milliseconds for a new word at most, nothing for a known one.
+        In lower case, without the word itself. Costs milliseconds for new words at most, however
+        many they are, and nothing for known ones.
         """

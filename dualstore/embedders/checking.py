@@ -123,8 +123,10 @@ class _CheckedWords(_Checked, WordVectors):
         numbers = checked_numbers(rows, count=len(words), dimension=self.dimension, by=self._by)
         return numbers.astype(np.float32)
 
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
-        return self._words.related_words(word, at_least=at_least)
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
+        return self._words.related_words(words, at_least=at_least)
 
 
 def _is_count(number: object, most: int | None) -> bool:

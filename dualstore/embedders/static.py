@@ -11,7 +11,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from importlib.resources import files
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -38,6 +37,7 @@ _RELATED: Final = 4_096
 _LENGTH_BYTES: Final = 8
 
 _Tokens = tuple[int, ...]
+_Related = tuple[tuple[str, float], ...]
 
 
 class StaticEmbedder(Embedder, WordVectors):
@@ -81,14 +81,12 @@ class StaticEmbedder(Embedder, WordVectors):
             table.add_up(word[:READ_CHARS], out=row)
         return rows
 
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
-        """The table's whole words with a cosine of `at_least` or more, nearest first, not itself.
-
-        Lower case, not stemmed. One or two milliseconds for a new word, nothing for a known one.
-        """
-        if len(word) > _REMEMBERED_CHARS:
-            return []
-        return list(self._table().related(word.lower(), at_least))
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
+        """The table's whole words, which are not stemmed. None for what is no word by far."""
+        short = [word.lower() if len(word) <= _REMEMBERED_CHARS else "" for word in words]
+        return [list(found) for found in self._table().related(short, at_least)]
 
     def _embed(self, texts: Sequence[str], *, out: Vectors) -> None:
         table = self._table()
@@ -115,7 +113,7 @@ class _Table:
         self._unknown = self._tokenizer.token_to_id("[UNK]")
         self._tokens = _Memo(self._tokenize)
         self._whole_words: _WholeWords | None = None
-        self.related = lru_cache(_RELATED)(self._related)
+        self._remembered: dict[tuple[str, float], _Related] = {}
 
     def add_up(self, text: str, *, out: NDArray[np.float32]) -> None:
         """The sum of the rows of all tokens; zeros if there are none."""
@@ -131,18 +129,30 @@ class _Table:
             found = self._tokenizer.encode(piece, add_special_tokens=False).ids
         return tuple(token for token in found if token != self._unknown)
 
-    def _related(self, word: str, at_least: float) -> tuple[tuple[str, float], ...]:
-        vector = np.empty(DIMENSION, np.float32)
-        self.add_up(word, out=vector)
-        if not vector.any():
-            return ()
+    def related(self, words: Sequence[str], at_least: float) -> list[_Related]:
+        """Of all that are new in one go: what costs is reading the table."""
+        found = {word: self._remembered.get((word, at_least)) for word in words}
+        new = [word for word, related in found.items() if related is None]
+        if new:
+            made = dict(zip(new, self._related(new, at_least), strict=True))
+            if len(self._remembered) > _RELATED:
+                self._remembered.clear()
+            self._remembered |= {(word, at_least): related for word, related in made.items()}
+            found |= made
+        return [found[word] or () for word in words]
+
+    def _related(self, words: Sequence[str], at_least: float) -> list[_Related]:
+        vectors = np.empty((len(words), DIMENSION), np.float32)
+        for row, word in zip(vectors, words, strict=True):
+            self.add_up(word, out=row)
         known = self._known_words()
-        products = (self._rows @ (vector / np.linalg.norm(vector)))[known.tokens]
-        cosines = np.minimum(products / known.lengths, 1.0)
-        near = np.flatnonzero(cosines >= at_least)
-        ranked = near[np.argsort(-cosines[near], kind="stable")].tolist()
-        found = ((known.words[at], float(cosines[at])) for at in ranked)
-        return tuple((other, cosine) for other, cosine in found if other != word)
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
+        products = (vectors / lengths) @ self._rows.T
+        cosines = np.minimum(products[:, known.tokens] / known.lengths, 1.0)
+        return [
+            _nearest(word, row, known.words, at_least)
+            for word, row in zip(words, cosines, strict=True)
+        ]
 
     def _known_words(self) -> "_WholeWords":
         if self._whole_words is None:  # two threads at once only do it twice
@@ -152,6 +162,13 @@ class _Table:
             lengths = np.maximum(np.linalg.norm(self._rows, axis=1), 1.0)[tokens]
             self._whole_words = _WholeWords(words, tokens, lengths)
         return self._whole_words
+
+
+def _nearest(word: str, cosines: Vectors, words: Sequence[str], at_least: float) -> _Related:
+    told = np.round(cosines, 4)  # the rest depends on what else was asked at the same time
+    near = np.flatnonzero(told >= at_least)
+    ranked = near[np.argsort(-told[near], kind="stable")].tolist()
+    return tuple((words[at], float(told[at])) for at in ranked if words[at] != word)
 
 
 class _WholeWords(NamedTuple):

@@ -6,6 +6,7 @@ asking the embedder. It names its embedder: copies made by another one are none.
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -18,12 +19,21 @@ _HEADER: Final = struct.Struct("<8sHH")
 _STEPS: Final = 127
 
 
-def to_copy(vectors: Vectors, identity: str) -> bytes:
-    """Of one entry's vectors, a row per chunk. How long a row is gets lost: they are directions."""
-    scales = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.float32(1e-30))
-    steps = np.rint(vectors / scales * _STEPS).astype(np.int8)
-    header = _HEADER.pack(_tag(identity), *vectors.shape)
-    return header + bytes(steps.data)
+def to_copies(vectors: Sequence[Vectors], identity: str) -> list[bytes]:
+    """One of each entry, which has a row per chunk. Of a row only its direction is kept."""
+    if not vectors:
+        return []
+    rows = np.concatenate(vectors)
+    scales = np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.float32(1e-30))
+    steps = np.rint(rows / scales * _STEPS).astype(np.int8)
+    tag = _tag(identity)
+    copies: list[bytes] = []
+    start = 0
+    for some in vectors:
+        part = steps[start : start + len(some)]
+        copies.append(_HEADER.pack(tag, *part.shape) + part.tobytes())
+        start += len(some)
+    return copies
 
 
 def compared(
@@ -68,5 +78,6 @@ def _read(copy: bytes, tag: bytes) -> NDArray[np.int8] | None:
     return np.frombuffer(copy, np.int8, offset=_HEADER.size).reshape(rows, dimension)
 
 
+@lru_cache(maxsize=8)
 def _tag(identity: str) -> bytes:
     return blake2b(identity.encode(), digest_size=8).digest()

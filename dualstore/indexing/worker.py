@@ -43,6 +43,7 @@ class IndexWorker:
         self._clock = clock
         self._chance = random.Random()
         self._awake = asyncio.Event()
+        self._progress = asyncio.Event()
         self._breaker = CLOSED
         self._obstacle: DualStoreError | None = None
         self._reason: DualStoreError | None = None
@@ -86,9 +87,16 @@ class IndexWorker:
                 while left := await self._work.left():
                     self.wake()
                     self._check_obstacle(left)
-                    await asyncio.sleep(POLL if left.documents < FEW else 10 * POLL)
+                    await self._stepped(POLL if left.documents < FEW else 10 * POLL)
         except TimeoutError:
             raise self._late(await self._work.left()) from self._reason
+
+    async def _stepped(self, longest: float) -> None:
+        """Until something was done here; others may have done it, so not for long."""
+        self._progress.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._progress.wait()
 
     def _check_obstacle(self, left: Left) -> None:
         if self._obstacle is not None and _is_lasting(self._obstacle):
@@ -126,6 +134,7 @@ class IndexWorker:
 
     def _succeeded(self, done: int) -> None:
         self._breaker, self._obstacle, self._reason = CLOSED, None, None
+        self._progress.set()
         now = self._clock()
         self._done.append((now, done))
         while self._done[0][0] <= now - RATED:
@@ -133,6 +142,7 @@ class IndexWorker:
 
     def _failed(self, error: DualStoreError) -> float:
         self._obstacle = self._reason = error
+        self._progress.set()
         self._breaker = self._breaker.failed(self._clock(), chance=self._chance)
         return self._pause()
 

@@ -227,7 +227,7 @@ class Finder:
         """What is marked in snippets."""
         sought = question.sought(dict.fromkeys(question.factors(), 1))
         terms = frozenset(each.term for each in sought)
-        if mode == "text":
+        if mode != "hybrid":
             return terms
         related = await self._meaning.related(sought)
         return terms.union(*related.values())

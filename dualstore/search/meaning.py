@@ -60,7 +60,13 @@ class Meaning:
         """By term, other terms with the square of their cosine; none without word vectors."""
         if self._words is None:
             return {}
-        return await asyncio.to_thread(self._related, list(sought))
+        terms = {each.term: each.surface for each in sought if each.surface is not None}
+        found = await asyncio.to_thread(
+            self._words.related_words, list(terms.values()), at_least=CLOSE
+        )
+        return {
+            term: self._by_stem(near, but=term) for term, near in zip(terms, found, strict=True)
+        }
 
     def _weighed(
         self,
@@ -83,15 +89,6 @@ class Meaning:
         vector: Vector = np.array(weights, np.float32) @ rows
         length = float(np.linalg.norm(vector))
         return vector / length if length > 0 else vector
-
-    def _related(self, sought: Iterable[Sought]) -> dict[str, dict[str, float]]:
-        assert self._words is not None
-        found: dict[str, dict[str, float]] = {}
-        for each in sought:
-            if each.surface is not None:
-                near = self._words.related_words(each.surface, at_least=CLOSE)
-                found[each.term] = self._by_stem(near, but=each.term)
-        return found
 
     def _by_stem(self, words: Iterable[tuple[str, float]], *, but: str) -> dict[str, float]:
         """The nearest of the words that share a stem counts."""

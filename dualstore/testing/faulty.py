@@ -133,8 +133,10 @@ class _WordEmbedder(_Embedder, WordVectors):
     def word_vectors(self, words: Sequence[str]) -> Vectors:
         return self._words.word_vectors(words)
 
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
-        return self._words.related_words(word, at_least=at_least)
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
+        return self._words.related_words(words, at_least=at_least)
 
 
 def _embedder(inner: Embedder, faults: Faults) -> Embedder:

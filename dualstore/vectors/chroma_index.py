@@ -39,7 +39,7 @@ OURS: Final = "dualstore"
 """The key in a collection's metadata that says it is ours; the value is the layout."""
 LAYOUT: Final = 1
 READ_BATCH: Final = 250
-CHECK_BATCH: Final = 250
+CHECK_BATCH: Final = 80
 CHANGE_BATCH: Final = 100
 SETTLING: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds between looks at a collection in which something is missing, perhaps not for long."""

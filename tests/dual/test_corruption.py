@@ -11,7 +11,7 @@ import pytest
 from dualstore.consistency import Problem
 from dualstore.documents.base import DocumentStore, Work
 from dualstore.errors import UnavailableError
-from dualstore.indexing.copies import from_copy, to_copy
+from dualstore.indexing.copies import from_copy, to_copies
 from dualstore.manager import DualStoreManager
 from dualstore.outbox import Outcome, Removed
 from dualstore.settings import Settings
@@ -120,12 +120,14 @@ async def damage_copies(
     def without_last_chunk(copy: bytes) -> bytes:
         rows = from_copy(copy, embedder.identity)
         assert rows is not None
-        return to_copy(rows[:-1], embedder.identity)
+        return to_copies([rows[:-1]], embedder.identity)[0]
 
     spoilt: dict[str, Callable[[bytes], bytes]] = {
         "m9": lambda copy: copy[:-1],
         "m10": lambda _: b"no copy",
-        "m11": lambda _: to_copy(np.ones((1, embedder.dimension), np.float32), "another/1/256"),
+        "m11": lambda _: to_copies([np.ones((1, embedder.dimension), np.float32)], "another/1/256")[
+            0
+        ],
         "m12": lambda copy: bytes(reversed(copy)),
         "long2": without_last_chunk,
     }
@@ -215,7 +217,7 @@ async def test_a_copy_of_another_vector_is_named(
 ) -> None:
     """It can't be seen which of them is the wrong one."""
     planted = Planted()
-    other = to_copy(np.ones((1, embedder.dimension), np.float32), embedder.identity)
+    (other,) = to_copies([np.ones((1, embedder.dimension), np.float32)], embedder.identity)
     await spoil_copy(backends, store, "m0", lambda _: other)
     planted.note(Problem.CHANGED, "m0")
     async with opened(backends) as notes:

@@ -45,8 +45,10 @@ class OwnWords(Own, WordVectors):
         rows: Vectors = self.answer
         return rows
 
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
-        return [(f"{word}s", at_least)]
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
+        return [[(f"{word}s", at_least)] for word in words]
 
 
 class LateLearner(Own):
@@ -150,6 +152,6 @@ async def test_keeps_the_ability_of_word_vectors_and_checks_it() -> None:
     able = checked(OwnWords([[3, 4]]))
     assert isinstance(able, WordVectors)
     np.testing.assert_array_equal(able.word_vectors(["a"]), [[3, 4]])
-    assert able.related_words("cat", at_least=0.7) == [("cats", 0.7)]
+    assert able.related_words(["cat"], at_least=0.7) == [[("cats", 0.7)]]
     with pytest.raises(EmbedderError):
         able.word_vectors(["a", "b"])

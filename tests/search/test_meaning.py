@@ -46,11 +46,13 @@ class WordAxes(Axes, WordVectors):
     def word_vectors(self, words: Sequence[str]) -> Vectors:
         return np.stack([_sum_of([word]) for word in words])
 
-    def related_words(self, word: str, *, at_least: float = 0.5) -> list[tuple[str, float]]:
+    def related_words(
+        self, words: Sequence[str], *, at_least: float = 0.5
+    ) -> list[list[tuple[str, float]]]:
         near = {
             "deploy": [("release", 0.9), ("releases", 0.8), ("deployed", 0.7), ("ship it", 0.6)]
         }
-        return [each for each in near.get(word, []) if each[1] >= at_least]
+        return [[each for each in near.get(word, []) if each[1] >= at_least] for word in words]
 
 
 def _sum_of(words: Sequence[str]) -> Vectors:
