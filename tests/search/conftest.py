@@ -10,7 +10,7 @@ from dualstore.embedders.static import StaticEmbedder
 from dualstore.indexing import worker
 from dualstore.manager import DualStoreManager
 from dualstore.testing import Faults
-from tests.search.families import Place, family, many, place_of
+from tests.search.families import HOME, Place, family, many, place_of
 
 PLACES = ("sqlite", "mongomock", "served")
 
@@ -47,6 +47,20 @@ async def notes(
     """A family that holds nothing yet."""
     async with place() as documents, family(documents, embedder, faults=faults) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PLACES)
+async def home(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    embedder: StaticEmbedder,
+) -> AsyncIterator[DualStoreManager]:
+    """A few entries, indexed; only for reading."""
+    with place_of(request.param, request, tmp_path_factory.mktemp("home")) as place:
+        async with place() as documents, family(documents, embedder) as made:
+            await made.insert_many(HOME)
+            await made.drain()
+            yield made
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PLACES)

@@ -105,6 +105,27 @@ async def all_pages(
     return pages
 
 
+# Few entries
+
+
+def item(id_: str, text: str, *, at: int = 0, thread: str | None = None, **metadata: Any) -> Item:
+    metadata |= {"session_id": thread} if thread else {}
+    return {"id": id_, "text": text, "timestamp": at, "metadata": metadata}
+
+
+HOME = [
+    item("kitten", "The kitten sleeps on the sofa", at=10, thread="home", author="Ann Lee"),
+    item("dog", "A dog barks at the mailman", at=20, thread="home", author="Bob"),
+    item("hm", "Hm, and then?", at=30, thread="home", author="user"),
+    item("blank", "🎉", at=40, thread="home", author="user"),
+    item("tax", "Quarterly tax report for the office", at=50, thread="work", kind="office"),
+    item("code", "parseConfig in src/app.ts:42 raises ENOENT", at=60, thread="work", kind="code"),
+    item("ja", "データベース接続エラーが発生しました", at=70, thread="work", kind="code"),
+    item("odd", 'He said "AND NOT", (foo OR bar)* NEAR/3 $where: {"$ne": null}', at=80),
+    item("image", "a kitten in a basket", at=90, type="image"),
+]
+
+
 # Many entries
 
 PLAIN = """deploy failed database migration server cache timeout retry queue worker customer
