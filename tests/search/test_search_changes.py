@@ -1,7 +1,7 @@
 """Searches while others write, or while something doesn't answer."""
 
 from collections.abc import AsyncIterator
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
