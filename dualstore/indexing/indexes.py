@@ -2,6 +2,7 @@
 
 from dualstore.embedders.base import Embedder
 from dualstore.errors import VectorsGoneError
+from dualstore.indexing.completing import completed
 from dualstore.indexing.generations import Generation, GenerationBook, Generations
 from dualstore.vectors.base import VectorIndex, VectorPlace
 
@@ -65,10 +66,18 @@ class Indexes:
             if index is None:
                 await self._book.replace(present, present.lost(self._book.family))
             return index
-        name = target.index_name(self._book.family)
-        await self._place.index(name, dimension=target.dimension)
-        await self._book.replace(present, present.made())
+        await completed(self._make(present))
         return None
+
+    async def _make(self, present: Generations) -> None:
+        """Whoever was held up may make anew what others have dropped, and nobody would again."""
+        name = present.target.index_name(self._book.family)
+        await self._place.index(name, dimension=present.target.dimension)
+        if not await self._book.replace(present, present.made()):
+            now = await self._book.read()
+            both = (now.live, now.target) if now else ()
+            if name not in [each.index_name(self._book.family) for each in both]:
+                await self.drop(name)
 
     async def _found(self, generation: Generation) -> VectorIndex | None:
         name = generation.index_name(self._book.family)

@@ -1,7 +1,7 @@
 """All that is to be done for the vectors of one family, in steps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dualstore.documents.base import DocumentStore
@@ -98,12 +98,22 @@ class IndexWork:
 
     async def left(self) -> Left:
         """What is to be done before the vectors are what the documents say."""
-        status = await self._store.index_status()
-        return Left(
-            documents=status.due + status.leased,
+        left = Left(
+            documents=await self._documents(),
             removals=await self._removals.are_queued(),
             rebuilding=await self._rebuilding.is_under_way(),
         )
+        # Both of them make documents due before they are done themselves.
+        return left or replace(left, documents=await self._documents())
+
+    async def missing(self) -> Left:
+        """As `left`, of what no search by meaning can find yet."""
+        rebuilding = await self._rebuilding.is_under_way()
+        return Left(await self._documents(), removals=False, rebuilding=rebuilding)
+
+    async def _documents(self) -> int:
+        status = await self._store.index_status()
+        return status.due + status.leased
 
     async def _purge(self) -> int:
         """Now and then: how many tombstones were old enough to be forgotten."""

@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final, Self
 
 from dualstore.errors import (
@@ -57,7 +56,7 @@ class IndexWorker:
 
     async def missing(self) -> str | None:
         """What no search by meaning can find yet, in words; None if there is nothing."""
-        left = replace(await self._work.left(), removals=False)
+        left = await self._work.missing()
         return str(left) if left else None
 
     def _rate(self) -> float:

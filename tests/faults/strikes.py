@@ -150,29 +150,38 @@ class Pauses(Faults):
     """Holds one call up, before or after it takes effect, while something else happens."""
 
     def __init__(
-        self, call: Call, meanwhile: Callable[[], Awaitable[None]], *, after: bool, turns: Turns
+        self,
+        call: Call,
+        meanwhile: Callable[[], Awaitable[None]],
+        *,
+        after: bool,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__()
         self._call: Call | None = call
         self._meanwhile = meanwhile
         self._after = after
-        self._turns = turns
+        self.turns = turns or Turns()
+        self.over = asyncio.Event()
+        """Set once that something has happened."""
 
     async def call(
         self, name: str, method: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        call = await self._turns.next(name)
+        call = await self.turns.next(name)
         if self._call != call:
             result = await method(*args, **kwargs)
-            self._turns.made(call, result)
+            self.turns.made(call, result)
             return result
         self._call = None
         self.struck.append(name)
         if self._after:
             result = await method(*args, **kwargs)
             await self._meanwhile()
+            self.over.set()
             return result
         await self._meanwhile()
+        self.over.set()
         return await method(*args, **kwargs)
 
 

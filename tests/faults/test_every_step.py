@@ -7,7 +7,7 @@ import pytest
 from dualstore.settings import Settings
 from dualstore.testing import faulty
 from tests.faults.conftest import EFFORT, Making
-from tests.faults.places import EVENTUAL, STRICT, House
+from tests.faults.places import EVENTUAL, STRICT, House, Prepare
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.strikes import (
     CALLER,
@@ -34,14 +34,10 @@ async def test_every_call_may_fail_below_a_strict_write(kind: Kind, prepared: Ma
 
 
 async def _sweep(scenario: Scenario, kind: Kind, prepared: Making, settings: Settings) -> None:
-    async def prepare(house: House) -> None:
-        async with house.user() as user:
-            await scenario.before(user, house)
-
-    copies = await prepared(prepare, settings)
+    copies = await prepared(preparing(scenario), settings)
     async with copies() as house:
-        calls = await _counted(scenario, house)
-    stride = max(1, 4 // EFFORT)
+        calls = await counted(scenario, house)
+    stride = max(1, 5 // EFFORT)
     missed: list[Call] = []
     chosen = calls[list(Kind).index(kind) % stride :: stride]
     for number, call in enumerate(chosen):
@@ -57,7 +53,17 @@ async def _sweep(scenario: Scenario, kind: Kind, prepared: Making, settings: Set
     assert len(missed) <= 2 + len(chosen) // 8, missed
 
 
-async def _counted(scenario: Scenario, house: House) -> list[Call]:
+def preparing(scenario: Scenario) -> Prepare:
+    """What was there before the scenario, done with nothing in the way."""
+
+    async def prepare(house: House) -> None:
+        async with house.user() as user:
+            await scenario.before(user, house)
+
+    return prepare
+
+
+async def counted(scenario: Scenario, house: House) -> list[Call]:
     """All calls of a run in which nothing fails."""
     turns = Turns(always=house.settings is STRICT)
     faults = Strikes(turns=turns)
