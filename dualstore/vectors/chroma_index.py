@@ -41,6 +41,8 @@ LAYOUT: Final = 1
 READ_BATCH: Final = 250
 CHECK_BATCH: Final = 80
 CHANGE_BATCH: Final = 100
+WRITTEN_DOWN: Final = 1000
+"""With as many vectors Chroma keeps the graph in files; until then it makes it from its log."""
 SETTLING: Final = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Seconds between looks at a collection in which something is missing, perhaps not for long."""
 
@@ -175,12 +177,24 @@ class ChromaIndex(VectorIndex):
 
     async def _write(self, items: Sequence[VectorItem]) -> None:
         """Changing a vector costs Chroma ten times what a new one does, so none is for nothing."""
-        held = await self._rows([item.id for item in items])
+        held = await self._held([item.id for item in items])
         old = [(item, held[item.id]) for item in items if item.id in held]
         same = _with_same_vector(old)
         await self._insert([item for item in items if item.id not in held])
         await self._update([pair for pair in old if pair[0].id in same])
         await self._change([pair for pair in old if pair[0].id not in same])
+
+    async def _held(self, ids: Sequence[str]) -> dict[str, Row]:
+        """What is there; nothing where the graph isn't, and the next write makes it.
+
+        That happens when somebody who writes the first vectors is killed.
+        """
+        try:
+            return await self._rows(ids)
+        except UnsettledError:
+            if await self.count() >= WRITTEN_DOWN:
+                raise
+            return {}
 
     async def _insert(self, items: Sequence[VectorItem]) -> None:
         if items:

@@ -9,7 +9,7 @@ import pytest
 from dualstore.errors import StorageCorruptError
 from dualstore.vectors.chroma_http import ChromaHttp
 from tests.support.chroma_stub import Answer, Asked, says, stub
-from tests.vectors.making import DIMENSION
+from tests.vectors.making import DIMENSION, item
 
 COLLECTION = json.dumps(
     {
@@ -58,3 +58,25 @@ async def test_what_never_fits_together_is_damaged(unsettled: Answer) -> None:
         index = await place.index("family", dimension=DIMENSION)
         with pytest.raises(StorageCorruptError, match="move the folder away"):
             await index.get(["a"])
+
+
+@pytest.mark.parametrize(("count", "heals"), [(999, True), (1000, False)])
+async def test_the_next_write_makes_a_graph_that_a_killed_writer_left_unmade(
+    count: int, heals: bool
+) -> None:
+    """But none of one that was in files, and is lost."""
+    said = "Error executing plan: Error creating hnsw segment reader: Nothing found on disk"
+    async with stub() as server, ChromaHttp(server.url) as place:
+        server.answers["/collections/family"] = says(COLLECTION)
+        server.answers["/get"] = says(
+            json.dumps({"error": "InternalError", "message": said}), status=500
+        )
+        server.answers["/count"] = says(str(count))
+        server.answers["/upsert"] = says("{}")
+        index = await place.index("family", dimension=DIMENSION)
+        if heals:
+            await index.upsert([item("a")])
+        else:
+            with pytest.raises(StorageCorruptError, match="lost its graph"):
+                await index.upsert([item("a")])
+        assert any(asked.path.endswith("/upsert") for asked in server.asked) is heals
