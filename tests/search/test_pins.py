@@ -179,6 +179,13 @@ def test_a_zip_bomb_is_not_unzipped(content: bytes) -> None:
         from_cursor(bomb, SIGN)
 
 
+def test_a_ranking_that_is_too_large_to_be_one_is_refused() -> None:
+    largest = [SIGN, 1, False, ["x" * (8 * 1024 * 1024)], [row()]]
+    assert len(packed(largest)) < 20_000
+    with pytest.raises(CursorError, match="damaged"):
+        from_cursor(packed(largest), SIGN)
+
+
 def test_deep_nesting_is_refused() -> None:
     deep = base64.urlsafe_b64encode(zlib.compress(b"[" * 100_000 + b"]" * 100_000)).decode()
     with pytest.raises(CursorError, match="damaged"):

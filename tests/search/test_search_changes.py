@@ -135,6 +135,8 @@ async def test_a_changed_text_is_not_found_by_what_it_was(
         assert by_meaning.degraded[-1].startswith("documents not indexed yet: ")
         assert ids(await changing.search("kitten sofa", "text", where)) == []
         assert ids(await changing.search("numbers", "text", where))[0] == "kitten"
+        both = await changing.search("a cat on a couch, or numbers", where=where)
+        assert [hit.modes for hit in both.hits if hit.entry.id == "kitten"] == [("text",)]
 
 
 async def test_what_is_not_indexed_yet_is_found_by_its_words(
@@ -278,3 +280,15 @@ async def test_a_long_entry_shows_the_chunk_that_is_nearest(notes: DualStoreMana
     assert start > 1000
     (hit,) = (await notes.search("kitten", "semantic")).hits
     assert "**kitten**" in hit.snippet.marked()
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_of_equally_near_ones_those_with_the_first_ids_are_ranked(
+    notes: DualStoreManager,
+) -> None:
+    for some in (range(200, 206), range(200)):  # indexed in this order
+        await notes.insert_many([item(f"{at:03}", "kitten") for at in some])
+        await notes.drain()
+    result = await notes.search("cat", "semantic", limit=1000)
+    assert ids(result) == [f"{at:03}" for at in range(200)]
+    assert result.cut
