@@ -6,104 +6,40 @@ again, so that work under way isn't taken for damage.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, TypeVar
 
-import numpy as np
-
-from dualstore.documents.base import Candidate, DocumentStore, Scanned
-from dualstore.embedders.base import Embedder, Vectors
+from dualstore.differences import (
+    OF_ENTRIES,
+    ConsistencyReport,
+    EntryConsistency,
+    Found,
+    Problem,
+    expected_ids,
+    judged_entry,
+    judged_vector,
+    settled,
+)
+from dualstore.documents.base import DocumentStore, Scanned
+from dualstore.embedders.base import Embedder
 from dualstore.entry import Entry
 from dualstore.errors import EmbedderError, VectorsGoneError
-from dualstore.family import FamilySpec
 from dualstore.indexing.copies import from_copy
-from dualstore.indexing.filing import fields_of
 from dualstore.indexing.generations import GenerationBook
 from dualstore.indexing.indexes import Indexes
 from dualstore.indexing.preparing import Preparer
 from dualstore.indexing.removals import Removals
 from dualstore.outbox import IndexState
-from dualstore.vectors.base import StoredVector, VectorId, VectorIndex
+from dualstore.vectors.base import VectorId, VectorIndex
 
 PAGE: Final = 250
 TRIES: Final = 5
 """Comparisons that are begun; each ends where the index is lost, or another one takes its place."""
 PAUSES: Final = (0.1, 0.3, 1.0)
 """Seconds between looks. There are more than two only while somebody has something to index."""
-ALIKE: Final = 0.995
-"""The cosine that a vector has with its int8 copy at least."""
 
 T = TypeVar("T")
-
-
-class Problem(StrEnum):
-    """How the two sides can differ."""
-
-    MISSING = "missing"  # an entry that is indexed, and whose vectors aren't all there
-    CHANGED = "changed"  # an entry whose vectors aren't what was written, or filed otherwise
-    LYING = "lying"  # an entry whose mark can't be true, whatever the index holds
-    ORPHANED = "orphaned"  # a vector whose entry is gone
-    STALE = "stale"  # a vector of what its entry says no longer
-    FOREIGN = "foreign"  # a vector that nobody here ever wrote
-
-
-OF_ENTRIES: Final = (Problem.MISSING, Problem.CHANGED, Problem.LYING)
-"""These name entries, the others vectors."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One difference, and the id of the entry or the vector that it is about."""
-
-    problem: Problem
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConsistencyReport:
-    """Everything that is wrong, by the ids of entries (the first three) or of vectors."""
-
-    entries: int
-    """How many were compared."""
-    vectors: int
-    pending: int
-    """Entries that an indexer has still to see to; nothing is said about them."""
-    failed: int
-    """Entries that couldn't be indexed, each with its reason in its mark."""
-    missing: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    lying: tuple[str, ...] = ()
-    orphaned: tuple[str, ...] = ()
-    stale: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
-
-    @property
-    def clean(self) -> bool:
-        """Both sides agree on everything that isn't pending."""
-        return not any(getattr(self, problem) for problem in Problem)
-
-
-@dataclass(frozen=True, slots=True)
-class EntryConsistency:
-    """What both sides say of one entry."""
-
-    id: str
-    state: IndexState
-    error: str | None
-    """Why it couldn't be indexed."""
-    expected: int
-    """Vectors that the document says there are."""
-    found: int
-    """Vectors that the index holds of its present text."""
-    problems: tuple[Problem, ...]
-
-    @property
-    def in_step(self) -> bool:
-        """The index holds what it should, and nothing is left to do."""
-        done = self.state in (IndexState.INDEXED, IndexState.EXCLUDED)
-        return done and not self.problems
 
 
 @dataclass(slots=True)
@@ -143,7 +79,7 @@ class Consistency:
         if scanned is None or scanned.deleted:
             return None
         index = await self._index()
-        expected = _expected(scanned)
+        expected = expected_ids(scanned)
         held = await index.get(expected) if index else {}
         problems = await self._differing([scanned])
         return EntryConsistency(
@@ -227,10 +163,10 @@ class Consistency:
         after: str | None = None
         while page := await self._store.scan(after=after, limit=PAGE):
             after = page[-1].id
-            settled = _settled(page, walked)
-            live = [each for each in settled if not each.deleted]
+            done = settled(page, walked)
+            live = [each for each in done if not each.deleted]
             seen.entries += len(live)
-            seen.pending += len(page) - len(settled)
+            seen.pending += len(page) - len(done)
             seen.failed += sum(each.mark.state is IndexState.FAILED for each in live)
             for found in await self._differing(live):
                 yield found
@@ -249,7 +185,7 @@ class Consistency:
         entries = [each.id for each in first if each.problem in OF_ENTRIES]
         vectors = [each.id for each in first if each.problem not in OF_ENTRIES]
         walked, before = await self._walked(), await self._store.marks(entries)
-        second = await self._differing(_settled(before.values(), walked))
+        second = await self._differing(settled(before.values(), walked))
         after = await self._store.marks(entries)
         changed = {each for each in entries if before.get(each) != after.get(each)}
         if index:
@@ -274,13 +210,21 @@ class Consistency:
         ids = [each.id for each in done]
         entries = await self._store.get(ids)
         copies = await self._store.candidates_by_id([each.id for each in wanted])
+        identity = self._embedder.identity
+        rows = {each: from_copy(copy.vector, identity) for each, copy in copies.items()}
         index = await self._index()
-        held = await index.get([one for each in wanted for one in _expected(each)]) if index else {}
+        held = (
+            await index.get([one for each in wanted for one in expected_ids(each)]) if index else {}
+        )
         found = [
             Found(problem, each.id)
             for each in wanted
             if each.id in entries
-            and (problem := self._judged(each, entries[each.id], copies.get(each.id), held))
+            and (
+                problem := judged_entry(
+                    each, entries[each.id], rows.get(each.id), held, self._store.spec
+                )
+            )
         ]
         return found + [
             Found(Problem.LYING, each.id)
@@ -289,24 +233,6 @@ class Consistency:
             and each.id in entries
             and await self._should_have_vectors(entries[each.id])
         ]
-
-    def _judged(
-        self,
-        scanned: Scanned,
-        entry: Entry,
-        candidate: Candidate | None,
-        held: Mapping[str, StoredVector],
-    ) -> Problem | None:
-        mark = scanned.mark
-        copy = from_copy(candidate.vector, self._embedder.identity) if candidate else None
-        if copy is None or len(copy) != mark.chunks or mark.held != scanned.text_hash:
-            return Problem.LYING
-        expected = [
-            (held.get(each), row)
-            for each, row in zip(_expected(scanned), copy, strict=True)
-            if row.any()
-        ]
-        return _compared(expected, entry, self._store.spec)
 
     async def _should_have_vectors(self, entry: Entry) -> bool:
         """Whether an entry without vectors has text with a direction."""
@@ -319,56 +245,9 @@ class Consistency:
         """Of these vectors, what shouldn't be in the index."""
         parsed = {each: VectorId.parse(each) for each in ids}
         marks = await self._store.marks(list({each.entry for each in parsed.values() if each}))
-        judged = ((each, _judged_vector(vector, marks)) for each, vector in parsed.items())
+        judged = ((each, judged_vector(vector, marks)) for each, vector in parsed.items())
         return [Found(problem, each) for each, problem in judged if problem]
-
-
-def _settled(page: Iterable[Scanned], walked: str | None) -> list[Scanned]:
-    """Those that are said to be done, in the index that is being written.
-
-    A tombstone says nothing of vectors, and so nothing of the index.
-    """
-    return [
-        each
-        for each in page
-        if each.mark.claim_at is None and (walked is None or each.id <= walked or each.deleted)
-    ]
 
 
 def _is_same(one: VectorIndex | None, other: VectorIndex | None) -> bool:
     return (one and one.name) == (other and other.name)
-
-
-def _expected(scanned: Scanned) -> list[str]:
-    """The ids of the vectors that the mark speaks of."""
-    mark = scanned.mark
-    return [str(VectorId(scanned.id, mark.held, chunk)) for chunk in range(mark.chunks)]
-
-
-def _compared(
-    expected: Iterable[tuple[StoredVector | None, Vectors]], entry: Entry, spec: FamilySpec
-) -> Problem | None:
-    fields = fields_of(entry, spec)
-    changed = False
-    for stored, row in expected:
-        if stored is None:
-            return Problem.MISSING
-        length = max(float(np.linalg.norm(stored.vector)), 1e-30)
-        alike = float(stored.vector @ row) / length >= ALIKE
-        changed = changed or not alike or stored.fields != fields
-    return Problem.CHANGED if changed else None
-
-
-def _judged_vector(vector: VectorId | None, marks: Mapping[str, Scanned]) -> Problem | None:
-    if vector is None:
-        return Problem.FOREIGN
-    scanned = marks.get(vector.entry)
-    if scanned is None:
-        return Problem.ORPHANED
-    mark = scanned.mark
-    if mark.claim_at is not None:
-        return None
-    if scanned.deleted:
-        return Problem.ORPHANED
-    spoken_for = mark.held == vector.text_hash and vector.chunk < mark.chunks
-    return None if spoken_for else Problem.STALE

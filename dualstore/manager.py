@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final, Self, get_args
 
 from dualstore.assembly import Family, OnMismatch
-from dualstore.consistency import ConsistencyReport, EntryConsistency
+from dualstore.differences import ConsistencyReport, EntryConsistency
 from dualstore.documents.base import DeleteOutcome, Order, Page
 from dualstore.documents.doors import check_limit, check_skip
 from dualstore.entry import Draft, Entry, check_id

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dualstore.consistency import ConsistencyReport, Problem
+from dualstore.differences import ConsistencyReport, Problem
 from dualstore.documents.base import DocumentStore, Settlement, Work
 from dualstore.entry import Drafter
 from dualstore.outbox import Indexed, Outcome

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dualstore.consistency import Problem
+from dualstore.differences import Problem
 from dualstore.documents.base import DocumentStore, Work
 from dualstore.errors import UnavailableError
 from dualstore.indexing.copies import from_copy, to_copies

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import pytest
 
-from dualstore.consistency import Problem
+from dualstore.differences import Problem
 from dualstore.embedders.base import Embedder, Vectors
 from dualstore.manager import DualStoreManager
 from dualstore.settings import Settings
