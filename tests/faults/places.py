@@ -91,7 +91,7 @@ class House:
         try:
             recorded = await generations(backends, name)
         except AssertionError:
-            assert not entries
+            assert not any(map(str.isalnum, "".join(each.text for each in entries)))
             return
         assert recorded.at_rest, recorded
         assert names == ({recorded.live.index_name(name)} if recorded.live.made else set())

@@ -37,7 +37,7 @@ async def _sweep(scenario: Scenario, kind: Kind, prepared: Making, settings: Set
     copies = await prepared(preparing(scenario), settings)
     async with copies() as house:
         calls = await counted(scenario, house)
-    stride = max(1, 5 // EFFORT)
+    stride = max(1, 6 // EFFORT)
     missed: list[Call] = []
     chosen = calls[list(Kind).index(kind) % stride :: stride]
     for number, call in enumerate(chosen):
@@ -45,7 +45,7 @@ async def _sweep(scenario: Scenario, kind: Kind, prepared: Making, settings: Set
         reopened = number % 2 == 1
         async with copies() as house:
             try:
-                await _survives(scenario, house, faults, reopened=reopened)
+                await survives(scenario, house, faults, reopened=reopened)
             except BaseException as error:
                 error.add_note(f"after {call}: {kind}, reopened: {reopened}")
                 raise
@@ -76,7 +76,7 @@ async def counted(scenario: Scenario, house: House) -> list[Call]:
     return list(turns.seen)
 
 
-async def _survives(scenario: Scenario, house: House, faults: Strikes, *, reopened: bool) -> None:
+async def survives(scenario: Scenario, house: House, faults: Strikes, *, reopened: bool) -> None:
     """Everything is in step again once nothing is in the way."""
     faults.claimed = house.clock.let_leases_end
     manager = house.manager(faulty(house.backends, faults))

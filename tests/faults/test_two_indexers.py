@@ -28,7 +28,6 @@ async def _write(user: User, _: House) -> None:
 
 async def _rebuild(user: User, _: House) -> None:
     await user.insert(SECOND)
-    await user.drain()
     await user.reindex()
     await user.find("b")
 
@@ -105,8 +104,8 @@ async def test_whoever_is_held_up_does_no_harm(
     copies = await prepared(preparing(ACTS[name]))
     async with copies() as house:
         calls = [each for each in await counted(ACTS[name], house) if _may_wait(each)]
-    stride = max(1, 8 // EFFORT)
-    turn = MEANWHILE.index(meanwhile) + 4 * after
+    stride = max(1, 10 // EFFORT)
+    turn = MEANWHILE.index(meanwhile) + 5 * after
     missed: list[Call] = []
     chosen = calls[turn % stride :: stride]
     for call in chosen:
@@ -178,7 +177,7 @@ async def test_one_fails_while_another_one_works(name: str, kind: Kind, prepared
     copies = await prepared(preparing(scenario))
     async with copies() as house:
         calls = await counted(scenario, house)
-    stride = max(1, 16 // EFFORT)
+    stride = max(1, 20 // EFFORT)
     for call in calls[list(Kind).index(kind) % stride :: stride]:
         faults = Strikes(call, kind, turns=Turns())
         async with copies() as house, house.user() as other:

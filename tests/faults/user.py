@@ -89,7 +89,7 @@ class User:
         """Told of each thing he does, and whether he waits for the worker in it."""
 
     @contextmanager
-    def _turn(self, *, waits: bool = False) -> Iterator[None]:
+    def turn(self, *, waits: bool = False) -> Iterator[None]:
         self.begins(waits)
         with suppress(DualStoreError):
             yield
@@ -114,40 +114,40 @@ class User:
 
     async def delete(self, id_: str) -> None:
         self.promises.tries(id_, None)
-        with self._turn():
+        with self.turn():
             await self.manager.delete(id_)
             self.promises.has(id_, None)
 
     async def drain(self) -> None:
-        with self._turn(waits=True):
+        with self.turn(waits=True):
             await self.manager.drain(timeout=1)
 
     async def repair(self) -> None:
-        with self._turn():
+        with self.turn():
             await self.manager.repair()
             self.damaged = False
 
     async def reindex(self) -> None:
-        with self._turn(waits=True):
+        with self.turn(waits=True):
             await self.manager.reindex(timeout=1)
 
     async def get(self, id_: str) -> None:
-        with self._turn():
+        with self.turn():
             self.promises.check(id_, await self.manager.get(id_))
 
     async def look(self) -> None:
         """Everything that can be read without asking the index."""
-        with self._turn():
+        with self.turn():
             self.promises.check_all((await self.manager.page(limit=500)).entries)
-        with self._turn():
+        with self.turn():
             self.promises.check_count(await self.manager.count())
-        with self._turn():
+        with self.turn():
             for each in await self.manager.get_most_recent(3):
                 self.promises.check(each.id, each)
 
     async def search(self, query: str, where: Mapping[str, Any] | None = None) -> None:
         """By words and meaning."""
-        with self._turn():
+        with self.turn():
             result = await self.manager.search(query, where=where, limit=500)
             self.promises.check_hits(result.hits, where)
 
@@ -156,7 +156,7 @@ class User:
         state = self.promises.certain(id_)
         if state is None:
             return
-        with self._turn():
+        with self.turn():
             result = await self.manager.search(state.text, "semantic", where=where, limit=500)
             self.promises.check_hits(result.hits, where)
             if not (result.degraded or self.damaged or self.promises.past):
@@ -164,5 +164,5 @@ class User:
                 assert id_ in found, f"said to be complete without {id_!r}: {found}"
 
     async def report(self) -> None:
-        with self._turn():
+        with self.turn():
             await self.manager.consistency_report()
