@@ -93,7 +93,7 @@ class FamilySpec:
         if differences:
             raise FamilyMismatchError(
                 f"family {self.name!r} was made otherwise: {'; '.join(differences)}. "
-                "Open it as it was made, or reindex it to the new way (Database.respec)"
+                "Open it as it was made, or with on_mismatch='reindex' to reindex it to the new way"
             )
 
     def differing(self, recorded: dict[str, Any]) -> set[str]:

@@ -86,7 +86,7 @@ async def test_reindex_is_the_way_out_of_every_mismatch(backends: Backends) -> N
     newer.version = "2"
     moved = replace(backends, embedder=newer)
     async with open_store(Settings(), backends=moved) as store:
-        with pytest.raises(FamilyMismatchError, match="dualstore reindex"):
+        with pytest.raises(FamilyMismatchError, match="on_mismatch='reindex'"):
             await store.family("notes").count()
         assert await store.reindex() == ["default_notes", "default_tasks"]
         (hit,) = (await store.family("notes").search("cat")).hits

@@ -34,7 +34,7 @@ async def record_family(records: Records, spec: FamilySpec) -> None:
     if _BECOMING in recorded.value:
         raise FamilyMismatchError(
             f"family {spec.name!r} is being made anew to another spec, which was not finished: "
-            "finish the reindexing, or reindex it to yet another spec (Database.respec)"
+            "finish the reindexing, or open it with on_mismatch='reindex' and yet another spec"
         )
     spec.check_recorded(recorded.value)
 

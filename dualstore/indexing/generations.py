@@ -156,7 +156,8 @@ class GenerationBook:
         mine = embedder.identity if embedder.dimension else embedder.name
         return FamilyMismatchError(
             f"the vectors of {self.family!r} are made by {generation.embedder}, not by {mine}: "
-            "open it with that embedder, or reindex it to the new one (`dualstore reindex`)"
+            "open it with that embedder, or with on_mismatch='reindex', or reindex all families to "
+            "the new one (Store.reindex)"
         )
 
     async def _record(self) -> Record:

@@ -184,7 +184,7 @@ async def test_two_indexers_share_the_work(family: Family) -> None:
 async def test_a_family_made_by_another_embedder_is_refused(family: Family) -> None:
     other = type(family.embedder)()
     other.version = "2"
-    with pytest.raises(FamilyMismatchError, match="reindex it to the new one"):
+    with pytest.raises(FamilyMismatchError, match="reindex all families to the new one"):
         await family.book.check(other)
     await family.put("a", "words")
     with pytest.raises(FamilyMismatchError, match="open it with that embedder"):
