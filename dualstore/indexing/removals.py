@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from dualstore.documents.base import DocumentStore, Record, Records, Scanned
+from dualstore.documents.base import DocumentStore, Records, Scanned
+from dualstore.indexing.completing import completed
 from dualstore.indexing.indexes import Indexes
 from dualstore.vectors.base import VectorId
 
@@ -25,6 +26,8 @@ class Removals:
         self._indexes = indexes
         self._clock = clock
         self._space = f"dualstore.removals.{store.spec.name}"
+        self._begun: dict[str, None] = {}
+        """To be looked at again, though others may have taken it off the queue meanwhile."""
 
     async def add(self, ids: Sequence[str]) -> None:
         """Queue them; one that is queued already is no error."""
@@ -33,29 +36,31 @@ class Removals:
 
     async def are_queued(self) -> bool:
         """Whether there is anything to do."""
-        return bool(await self._records.range(self._space, limit=1))
+        return bool(self._begun or await self._records.range(self._space, limit=1))
 
     async def step(self) -> int:
         """Do some of what is queued; how much was. 0 when nothing is."""
         queued = await self._records.range(self._space, limit=PAGE)
-        if queued:
-            await self._remove(queued)
-        return len(queued)
+        self._begun |= dict.fromkeys(each.value for each in queued)
+        count = len(self._begun)
+        if count:
+            await completed(self._remove(list(self._begun)))
+            self._begun.clear()
+        for each in queued:
+            await self._records.delete(each)
+        return count
 
-    async def _remove(self, queued: Sequence[Record]) -> None:
+    async def _remove(self, ids: Sequence[str]) -> None:
         """An entry may take up its old text again at any moment: look before and after.
 
         What is wanted then is made due, so that nobody believes a vector that went meanwhile.
         """
-        ids: list[str] = [each.value for each in queued]
         index = await self._indexes.target()
         wanted = await self._wanted(ids)
         await index.delete([each for each in ids if each not in wanted])
         wanted |= await self._wanted(ids)
         entries = {parsed.entry for each in wanted if (parsed := VectorId.parse(each))}
         await self._store.mark_due(sorted(entries), now=self._clock())
-        for each in queued:
-            await self._records.delete(each)
 
     async def _wanted(self, ids: Sequence[str]) -> set[str]:
         """Those that their entry speaks for, or may speak for once it is indexed."""

@@ -1,7 +1,7 @@
 """What somebody does while one of the calls below him fails."""
 
 from collections.abc import Callable, Coroutine
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.faults.places import House
 from tests.faults.user import User
@@ -9,7 +9,7 @@ from tests.faults.user import User
 Act = Callable[[User, House], Coroutine[None, None, None]]
 
 LONG = "Trains cross the mountains by night. " * 100
-NOTES = [
+NOTES: list[dict[str, Any]] = [
     {"id": "a", "text": "The kitten sleeps on the sofa", "metadata": {"kind": "home"}},
     {"id": "b", "text": "Quarterly tax report", "metadata": {"kind": "office", "page": 1}},
     {"id": "c", "text": "A dog barks at the mailman", "metadata": {"kind": "home"}},

@@ -164,8 +164,8 @@ class Pauses(Faults):
         self._meanwhile = meanwhile
         self._after = after
         self.turns = turns or Turns()
-        self.over = asyncio.Event()
-        """Set once that something has happened."""
+        self._over = asyncio.Event()
+        self._error: Exception | None = None
 
     async def call(
         self, name: str, method: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -179,12 +179,26 @@ class Pauses(Faults):
         self.struck.append(name)
         if self._after:
             result = await method(*args, **kwargs)
-            await self._meanwhile()
-            self.over.set()
+            await self._happen()
             return result
-        await self._meanwhile()
-        self.over.set()
+        await self._happen()
         return await method(*args, **kwargs)
+
+    async def _happen(self) -> None:
+        try:
+            await self._meanwhile()
+        except Exception as error:  # a worker would take it for its own
+            self._error = error
+        finally:
+            self._over.set()
+
+    async def end(self) -> None:
+        """Wait until it has happened, if it ever began; raises what went wrong in it."""
+        if self.struck:
+            await self._over.wait()
+        self.turns.end()
+        if self._error:
+            raise self._error
 
 
 async def outcome_of(task: "asyncio.Task[None]") -> None:

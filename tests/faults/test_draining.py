@@ -6,6 +6,7 @@ from dualstore.indexing.generations import GenerationBook
 from dualstore.indexing.indexes import Indexes
 from dualstore.indexing.removals import Removals
 from dualstore.testing import faulty
+from dualstore.wiring import Backends
 from tests.dual.looking import all_ids, index_of
 from tests.faults.conftest import Making
 from tests.faults.places import House
@@ -18,7 +19,7 @@ async def test_what_a_removal_makes_due_meanwhile_is_waited_for(prepared: Making
     """The documents were counted before it, and the queue after it."""
     copies = await prepared(preparing(SCENARIOS["update"]))
     async with copies() as house:
-        removals = await _removals(house)
+        removals = await removals_of(house, house.backends)
         await removals.add(await all_ids(await index_of(house.backends)))
 
         async def somebody_removes() -> None:
@@ -32,8 +33,7 @@ async def test_what_a_removal_makes_due_meanwhile_is_waited_for(prepared: Making
             assert (await user.manager.index_status()).due == 0
 
 
-async def _removals(house: House) -> Removals:
-    backends = house.backends
+async def removals_of(house: House, backends: Backends) -> Removals:
     book = GenerationBook(backends.documents.records, house.spec.name)
     return Removals(
         backends.documents.records,

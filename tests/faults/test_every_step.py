@@ -88,7 +88,8 @@ async def survives(scenario: Scenario, house: House, faults: Strikes, *, reopene
             faults.victim = task
         await outcome_of(task)
         faults.turns.end()
-        house.clock.let_leases_end()
+        if reopened or faults.kind not in (Kind.BEFORE, Kind.AFTER, Kind.HANG):
+            house.clock.let_leases_end()  # after an error each gives back what it had claimed
         if faults.kind in OF_PROCESS:  # the dead one stays as it is
             user.manager = house.manager()
         else:

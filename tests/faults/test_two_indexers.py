@@ -52,7 +52,7 @@ async def _edits(user: User) -> None:
     await user.drain()
 
 
-async def _takes_back(user: User) -> None:
+async def takes_back(user: User) -> None:
     await user.insert(A)
     await user.drain()
 
@@ -68,13 +68,13 @@ async def _deletes(user: User) -> None:
     await user.drain()
 
 
-async def _deletes_and_writes_again(user: User) -> None:
+async def deletes_and_writes_again(user: User) -> None:
     await _deletes(user)
     await user.insert(SECOND)
     await user.drain()
 
 
-async def _rebuilds(user: User) -> None:
+async def rebuilds(user: User) -> None:
     await user.reindex()
 
 
@@ -85,11 +85,11 @@ async def _begins_to_rebuild(user: User) -> None:
 
 MEANWHILE: list[Callable[[User], Awaitable[None]]] = [
     _edits,
-    _takes_back,
+    takes_back,
     _goes_there_and_back,
     _deletes,
-    _deletes_and_writes_again,
-    _rebuilds,
+    deletes_and_writes_again,
+    rebuilds,
     _begins_to_rebuild,
 ]
 
@@ -103,16 +103,16 @@ async def test_whoever_is_held_up_does_no_harm(
     """His lease is over by then, and another one has done the work."""
     copies = await prepared(preparing(ACTS[name]))
     async with copies() as house:
-        calls = [each for each in await counted(ACTS[name], house) if _may_wait(each)]
+        calls = [each for each in await counted(ACTS[name], house) if may_wait(each)]
     stride = max(1, 10 // EFFORT)
     turn = MEANWHILE.index(meanwhile) + 5 * after
     missed: list[Call] = []
     chosen = calls[turn % stride :: stride]
     for call in chosen:
         async with copies() as house:
-            pauses = Pauses(call, lambda at=house: _while_paused(at, meanwhile), after=after)  # type: ignore[misc]
+            pauses = Pauses(call, lambda at=house: while_paused(at, meanwhile), after=after)  # type: ignore[misc]
             try:
-                await _is_unharmed(ACTS[name].act, house, pauses)
+                await is_unharmed(ACTS[name].act, house, pauses)
             except BaseException as error:
                 error.add_note(f"held up at {call}")
                 raise
@@ -132,17 +132,17 @@ async def test_an_index_that_is_made_too_late_is_dropped(after: bool, prepared: 
         ]
     for call in made:
         async with copies() as house:
-            pauses = Pauses(call, lambda at=house: _while_paused(at, _rebuilds), after=after)  # type: ignore[misc]
-            await _is_unharmed(ACTS["refill"].act, house, pauses)
+            pauses = Pauses(call, lambda at=house: while_paused(at, rebuilds), after=after)  # type: ignore[misc]
+            await is_unharmed(ACTS["refill"].act, house, pauses)
             assert pauses.struck
 
 
-def _may_wait(call: Call) -> bool:
+def may_wait(call: Call) -> bool:
     """What a caller writes while another one writes the same has no certain outcome."""
     return not call.by_caller or call.name not in ("documents.put", "documents.delete")
 
 
-async def _while_paused(house: House, meanwhile: Callable[[User], Awaitable[None]]) -> None:
+async def while_paused(house: House, meanwhile: Callable[[User], Awaitable[None]]) -> None:
     house.promises.past = deepcopy(house.promises.legal)
     house.clock.let_leases_end()
     async with house.user() as other:
@@ -150,15 +150,13 @@ async def _while_paused(house: House, meanwhile: Callable[[User], Awaitable[None
         await meanwhile(other)
 
 
-async def _is_unharmed(act: Act, house: House, pauses: Pauses) -> None:
+async def is_unharmed(act: Act, house: House, pauses: Pauses) -> None:
     manager = house.manager(faulty(house.backends, pauses))
     try:
         user = User(manager, house.promises)
         user.begins = pauses.turns.begins
         await asyncio.create_task(act(user, house), name=CALLER)
-        if pauses.struck:
-            await pauses.over.wait()
-        pauses.turns.end()
+        await pauses.end()
         house.promises.past = {}
         house.clock.let_leases_end()
         await manager.close()  # who was held up may have something to give back yet
