@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dualstore.entry import Entry
     from dualstore.errors import (
+        ClosedError,
         CursorError,
         DualStoreError,
         EmbedderError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dualstore.store import Store, open_store
 
 __all__ = [
+    "ClosedError",
     "CursorError",
     "DualStoreError",
     "DualStoreManager",

@@ -71,14 +71,14 @@ async def open_family(
     if on_mismatch == "reindex":
         await _take_over(book, rebuilding, embedder)
     await book.check(embedder)
-    async with IndexWorker(work, clock=clock) as worker:
+    async with IndexWorker(work) as worker:
         yield Family(
             store=store,
             drafter=Drafter(spec),
             clock=clock,
             worker=worker,
             rebuilding=rebuilding,
-            finder=Finder(store, nearest=nearest, embedder=embedder),
+            finder=Finder(store, nearest=nearest, embedder=embedder, missing=worker.missing),
             consistency=Consistency(
                 store,
                 indexes=indexes,

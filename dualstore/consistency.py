@@ -8,6 +8,7 @@ again, so that work under way isn't taken for damage.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from dualstore.differences import (
@@ -75,6 +76,9 @@ class Consistency:
 
     async def check(self, id_: str) -> EntryConsistency | None:
         """About one entry; None if there is no such entry."""
+        return await self._steadily(partial(self._check, id_))
+
+    async def _check(self, id_: str) -> EntryConsistency | None:
         scanned = (await self._store.marks([id_])).get(id_)
         if scanned is None or scanned.deleted:
             return None

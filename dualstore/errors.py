@@ -12,6 +12,7 @@
     ├── EmbedderError                the embedder gave what isn't an embedding
     ├── UnavailableError             nobody answered in time; trying again may help
     ├── PartialWriteError            a batch broke in the middle; knows what was acknowledged
+    ├── ClosedError                  it was closed before; open it anew
     ├── NotFoundError                there is nothing of that name
     ├── VectorWriteError             the document is safe, its vector isn't in yet
     └── StorageError                 the store answered that it can't; trying again won't help
@@ -104,6 +105,10 @@ class PartialWriteError(DualStoreError):
     def __init__(self, message: str, *, acknowledged: Sequence[str]) -> None:
         self.acknowledged = tuple(acknowledged)
         super().__init__(f"{message} ({len(self.acknowledged)} items were acknowledged before)")
+
+
+class ClosedError(DualStoreError, RuntimeError):
+    """What is used was closed before. Nothing was done."""
 
 
 class NotFoundError(DualStoreError, LookupError):

@@ -1,8 +1,8 @@
 """DualStoreManager: one family of entries in both stores, kept in step."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, Self, get_args
 
 from dualstore.assembly import Family, OnMismatch
@@ -12,8 +12,9 @@ from dualstore.documents.doors import check_limit, check_skip
 from dualstore.entry import Draft, Entry, check_id
 from dualstore.errors import InvalidInputError, NotFoundError, shown
 from dualstore.family import FamilySpec, family_name
-from dualstore.filters import leaves, parse
+from dualstore.filters import Filter, leaves, parse
 from dualstore.indexing.work import IndexingStatus
+from dualstore.metrics import Metrics
 from dualstore.opener import Opener
 from dualstore.search.context import Message, compiled
 from dualstore.search.results import Hit, Mode, SearchResult
@@ -22,8 +23,9 @@ from dualstore.strictness import wait_for_vectors
 from dualstore.values import check_text
 from dualstore.wiring import Backends
 
-_AT_ONCE: Final = 100
-"""Items that are checked, and ids that are deleted, before others get their turn on the loop."""
+_CHECKED_AT_ONCE: Final = 100
+"""Items that are checked before others get their turn on the loop."""
+_DELETED_AT_ONCE: Final = 100
 
 Where = Mapping[str, Any] | None
 """A filter; None for everything."""
@@ -42,11 +44,19 @@ class DualStoreManager:
         *,
         settings: Settings,
         backends: Backends | None = None,
+        metrics: Metrics | None = None,
         on_mismatch: OnMismatch = "refuse",
     ) -> None:
         self.spec = spec
         self._settings = settings
-        self._opened = Opener(spec, settings, backends=backends, on_mismatch=on_mismatch)
+        self._opened = Opener(
+            spec, settings, backends=backends, metrics=metrics, on_mismatch=on_mismatch
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, for good."""
+        return self._opened.is_closed
 
     @classmethod
     async def create(
@@ -61,6 +71,7 @@ class DualStoreManager:
         agent_name: str | None = None,
         settings: Settings | None = None,
         backends: Backends | None = None,
+        metrics: Metrics | None = None,
         on_mismatch: OnMismatch = "refuse",
     ) -> Self:
         """The family `{agent_name}_{name}`, open. `close` it, or use it with `async with`.
@@ -78,7 +89,9 @@ class DualStoreManager:
             author_key=author_key,
             filter_fields=tuple(filter_fields),
         )
-        manager = cls(spec, settings=settings, backends=backends, on_mismatch=on_mismatch)
+        manager = cls(
+            spec, settings=settings, backends=backends, metrics=metrics, on_mismatch=on_mismatch
+        )
         await manager._opened()
         return manager
 
@@ -97,8 +110,10 @@ class DualStoreManager:
 
     async def insert(self, item: Mapping[str, Any]) -> str:
         """Write one entry, new or again; its id. See `insert_many`."""
-        (id_,) = await self.insert_many([item])
-        return id_
+        family = await self._opened()
+        draft = family.drafter.draft(item, now=family.clock())
+        await self._put(family, [draft])
+        return draft.id
 
     async def insert_many(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
         """Write entries in their order, all checked before the first; their ids.
@@ -110,25 +125,33 @@ class DualStoreManager:
         """
         family = await self._opened()
         drafts = await _drafted(family, items)
-        if not drafts:
-            return []
+        if drafts:
+            await self._put(family, drafts)
+        return [draft.id for draft in drafts]
+
+    async def _put(self, family: Family, drafts: Sequence[Draft]) -> None:
         try:
             await family.store.put(drafts, now=family.clock())
         finally:  # what failed may have been written all the same
             family.worker.wake()
         if self._settings.consistency == "strict":
-            await wait_for_vectors(
-                family.store,
-                {draft.id: draft.text_hash for draft in drafts},
-                timeout=self._settings.strict_timeout,
-            )
-        return [draft.id for draft in drafts]
+            await self._wait_for(family, {draft.id: draft.text_hash for draft in drafts})
+
+    async def _wait_for(self, family: Family, hashes: Mapping[str, str]) -> None:
+        await wait_for_vectors(
+            family.store,
+            hashes,
+            timeout=self._settings.strict_timeout,
+            obstacle=lambda: family.worker.obstacle,
+        )
 
     async def delete(self, id: str) -> bool:  # noqa: A002 - the field's name in the public API
         """Whether it was there. What is deleted comes back only if it is inserted again."""
         family = await self._opened()
-        outcomes = await family.store.delete([check_id(id)], now=family.clock())
-        family.worker.wake()
+        try:
+            outcomes = await family.store.delete([check_id(id)], now=family.clock())
+        finally:
+            family.worker.wake()
         return outcomes[id] is DeleteOutcome.DELETED
 
     async def delete_where(self, where: Mapping[str, Any]) -> int:
@@ -140,15 +163,28 @@ class DualStoreManager:
             raise InvalidInputError("delete_where needs a filter: an empty one would delete all")
         family = await self._opened()
         tree, deleted = parse(where), 0
-        while (page := await family.store.page(tree, limit=_AT_ONCE)).entries:
-            outcomes = await family.store.delete(
-                [entry.id for entry in page.entries],
-                now=family.clock(),
-                expect={entry.id: entry.revision for entry in page.entries},
-            )
+        try:
+            while True:
+                some, changed = await self._delete_all(family, tree)
+                deleted += some
+                if not changed:
+                    return deleted
+        finally:
             family.worker.wake()
-            deleted += sum(each is DeleteOutcome.DELETED for each in outcomes.values())
-        return deleted
+
+    async def _delete_all(self, family: Family, where: Filter) -> tuple[int, int]:
+        """How many were deleted, and how many had changed since they were looked at."""
+        outcomes: list[DeleteOutcome] = []
+        cursor: str | None = None
+        while True:
+            page = await family.store.page(where, limit=_DELETED_AT_ONCE, cursor=cursor)
+            expect = {entry.id: entry.revision for entry in page.entries}
+            done = await family.store.delete(list(expect), now=family.clock(), expect=expect)
+            outcomes += done.values()
+            cursor = page.next_cursor
+            if cursor is None:
+                counts = Counter(outcomes)
+                return counts[DeleteOutcome.DELETED], counts[DeleteOutcome.OUTDATED]
 
     # Reading
 
@@ -215,19 +251,21 @@ class DualStoreManager:
             raise InvalidInputError(f"there is no mode {shown(mode)}: {', '.join(get_args(Mode))}")
         asked, tree, most = check_text(query, "query"), parse(where), check_limit(limit)
         family = await self._opened()
-        by_meaning = mode != "text"
-        missing = await family.worker.missing() if by_meaning else None
-        result = await family.finder.search(asked, mode=mode, where=tree, limit=most, cursor=cursor)
-        if by_meaning and not missing:  # what was there may have been lost meanwhile
-            missing = await family.worker.missing()
-        return replace(result, degraded=(*result.degraded, missing)) if missing else result
+        return await family.finder.search(asked, mode=mode, where=tree, limit=most, cursor=cursor)
 
     async def get_most_relevant(
         self, texts: str | Sequence[str], limit: int = 10, where: Where = None
     ) -> list[Hit]:
-        """The entries that answer any of the texts best, `limit` in all, best first."""
+        """The entries that answer any of the texts best, `limit` in all, best first.
+
+        As `search` by words and meaning; only that says what may be missing.
+        """
+        asked = [texts] if isinstance(texts, str) else texts
+        if not isinstance(asked, Sequence):
+            raise InvalidInputError(f"texts must be a text or a list of them, not {shown(texts)}")
+        check_limit(limit)
         best: dict[str, Hit] = {}
-        for text in [texts] if isinstance(texts, str) else texts:
+        for text in asked:
             for hit in (await self.search(text, where=where, limit=limit)).hits:
                 if hit.entry.id not in best or hit.score > best[hit.entry.id].score:
                     best[hit.entry.id] = hit
@@ -247,6 +285,8 @@ class DualStoreManager:
         They come in order of time and are never cut: with `max_chars` the first one that no
         longer fits ends it.
         """
+        if max_chars is not None:
+            check_skip(max_chars)
         newest: list[Entry] = []
         answers: list[Entry] = []
         if check_skip(recent):
@@ -301,9 +341,7 @@ class DualStoreManager:
             raise NotFoundError(f"{self.spec.name!r} has no entry {shown(id)}")
         await family.store.mark_due([id], now=family.clock())
         family.worker.wake()
-        await wait_for_vectors(
-            family.store, {id: entry.text_hash}, timeout=self._settings.strict_timeout
-        )
+        await self._wait_for(family, {id: entry.text_hash})
         return await self.check_consistency(id)
 
     async def reindex(self, timeout: float | None = None) -> None:
@@ -323,6 +361,6 @@ async def _drafted(family: Family, items: Iterable[Mapping[str, Any]]) -> list[D
     now = family.clock()
     for position, item in enumerate(items):
         drafts.append(family.drafter.draft_at(position, item, now=now))
-        if len(drafts) % _AT_ONCE == 0:
+        if len(drafts) % _CHECKED_AT_ONCE == 0:
             await asyncio.sleep(0)
     return drafts

@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from dualstore.assembly import Family, OnMismatch, open_family
+from dualstore.errors import ClosedError, InvalidInputError
 from dualstore.family import FamilySpec
+from dualstore.metrics import Metrics
 from dualstore.settings import Settings
 from dualstore.terms import VERSION
 from dualstore.wiring import Backends, open_backends
@@ -20,11 +22,15 @@ class Opener:
         settings: Settings,
         *,
         backends: Backends | None,
+        metrics: Metrics | None,
         on_mismatch: OnMismatch,
     ) -> None:
+        if backends is not None and metrics is not None:
+            raise InvalidInputError("metrics are told by backends: give them to those")
         self._spec = spec
         self._settings = settings
         self._backends = backends
+        self._metrics = metrics
         self._on_mismatch: OnMismatch = on_mismatch
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
@@ -32,14 +38,19 @@ class Opener:
         self._closed = False
 
     async def __call__(self) -> Family:
-        """Raises `RuntimeError` once it is closed; a failed opening is tried again."""
+        """Raises `ClosedError` once it is closed; a failed opening is tried again."""
         if self._family is None:
             async with self._opening:
                 if self._closed:
-                    raise RuntimeError(f"the manager of {self._spec.name!r} is closed")
+                    raise ClosedError(f"the manager of {self._spec.name!r} is closed")
                 if self._family is None:
                     self._family = await self._open()
         return self._family
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed, for good."""
+        return self._closed
 
     async def close(self) -> None:
         """Close what was opened here. Closing again is nothing."""
@@ -52,7 +63,9 @@ class Opener:
         async with AsyncExitStack() as stack:
             backends = self._backends
             if backends is None:
-                backends = await stack.enter_async_context(open_backends(self._settings))
+                backends = await stack.enter_async_context(
+                    open_backends(self._settings, metrics=self._metrics)
+                )
             images = backends.embedder.takes_images
             spec = replace(self._spec, analyzer=VERSION, images=images)
             family = await stack.enter_async_context(

@@ -1,11 +1,12 @@
 """One memory: all families of one place for documents and one for vectors."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from dualstore.documents.base import Health
-from dualstore.errors import DualStoreError
+from dualstore.errors import DualStoreError, InvalidInputError
 from dualstore.family import FamilySpec, family_name
 from dualstore.manager import DualStoreManager
 from dualstore.metrics import Metrics
@@ -61,8 +62,9 @@ class Store:
 
     async def drain(self, timeout: float | None = None) -> None:
         """Wait until everything is indexed in all families that were opened here."""
+        left = _countdown(timeout)
         for manager in list(self._families.values()):
-            await manager.drain(timeout=timeout)
+            await manager.drain(timeout=left())
 
     async def reindex(self, timeout: float | None = None) -> list[str]:
         """Make every family there is anew for this store's embedder and analyzer; their names.
@@ -70,13 +72,14 @@ class Store:
         The way out of a `FamilyMismatchError`. Nobody else may have the store open if the
         analyzer is another one than before. Killed in the middle, it goes on at the next call.
         """
+        left = _countdown(timeout)
         specs = await self._backends.documents.specs()
         for spec in specs:
             manager = DualStoreManager(
                 spec, settings=self._settings, backends=self._backends, on_mismatch="reindex"
             )
             async with manager:
-                await manager.reindex(timeout=timeout)
+                await manager.reindex(timeout=left())
         return [spec.name for spec in specs]
 
     async def health(self) -> StoreHealth:
@@ -86,12 +89,13 @@ class Store:
     async def close(self) -> None:
         """Close the families that were opened here."""
         managers, self._families = list(self._families.values()), {}
-        for manager in managers:
-            await manager.close()
+        async with AsyncExitStack() as stack:
+            for manager in managers:
+                stack.push_async_callback(manager.close)
 
     def _manager(self, spec: FamilySpec) -> DualStoreManager:
         manager = self._families.get(spec)
-        if manager is None:
+        if manager is None or manager.is_closed:
             manager = DualStoreManager(spec, settings=self._settings, backends=self._backends)
             self._families[spec] = manager
         return manager
@@ -109,6 +113,12 @@ class Store:
             return error
 
 
+def _countdown(timeout: float | None) -> Callable[[], float | None]:
+    """What is left of the seconds, at each call."""
+    ends = None if timeout is None else time.monotonic() + timeout
+    return lambda: None if ends is None else max(0.0, ends - time.monotonic())
+
+
 @asynccontextmanager
 async def open_store(
     settings: Settings | None = None,
@@ -119,6 +129,8 @@ async def open_store(
     """With nothing given: the defaults, offline. Backends that are given stay open."""
     settings = settings or Settings()
     if backends is not None:
+        if metrics is not None:
+            raise InvalidInputError("metrics are told by backends: give them to those")
         async with _store(backends, settings) as store:
             yield store
     else:

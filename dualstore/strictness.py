@@ -1,24 +1,32 @@
 """Waiting until vectors are in, for writes that must not return before."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from dualstore.documents.base import DocumentStore, Scanned
-from dualstore.errors import VectorWriteError, shown
+from dualstore.errors import DualStoreError, VectorWriteError, shown
+from dualstore.indexing.worker import is_lasting
 from dualstore.outbox import IndexState
 
 _FIRST_POLL: Final = 0.005
 _LONGEST_POLL: Final = 0.1
+_SAID: Final = 3
+"""Reasons that a message has; the error has all of them."""
 
 
 async def wait_for_vectors(
-    store: DocumentStore, hashes: Mapping[str, str], *, timeout: float
+    store: DocumentStore,
+    hashes: Mapping[str, str],
+    *,
+    timeout: float,
+    obstacle: Callable[[], DualStoreError | None],
 ) -> None:
     """Until the vectors of these texts are in, by whomever.
 
     `hashes` has the text hash by id; what was changed or deleted since isn't waited for. Raises
-    `VectorWriteError` when one can't be made, or `timeout` seconds aren't enough.
+    `VectorWriteError` when one can't be made, `timeout` seconds aren't enough, or the `obstacle`
+    won't go by itself.
     """
     waiting, failed = set(hashes), dict[str, str]()
     pause = _FIRST_POLL
@@ -29,12 +37,21 @@ async def wait_for_vectors(
                 failed |= _failed(marks, hashes)
                 waiting = {each for each in marks if _is_open(marks[each], hashes[each])}
                 if waiting:
+                    _check(obstacle(), waiting, failed)
                     await asyncio.sleep(pause)
                     pause = min(_LONGEST_POLL, 2 * pause)
     except TimeoutError:
-        raise _late(waiting, failed, timeout) from None
+        why = f"not indexed within {timeout:g} s, and indexed later"
+        raise _error(waiting, failed, why, obstacle()) from obstacle()
     if failed:
-        raise _late(set(), failed, timeout)
+        raise _error(set(), failed, "", None)
+
+
+def _check(error: DualStoreError | None, waiting: set[str], failed: Mapping[str, str]) -> None:
+    if error is not None and is_lasting(error):
+        raise _error(
+            waiting, failed, "not indexed, and not before this is mended", error
+        ) from error
 
 
 def _is_open(scanned: Scanned, text_hash: str) -> bool:
@@ -50,13 +67,15 @@ def _failed(marks: Mapping[str, Scanned], hashes: Mapping[str, str]) -> dict[str
     }
 
 
-def _late(waiting: set[str], failed: Mapping[str, str], timeout: float) -> VectorWriteError:
-    ids = [*failed, *sorted(waiting)]
-    why = [f"{shown(each)} can't be indexed: {failed[each]}" for each in list(failed)[:3]]
+def _error(
+    waiting: set[str], failed: Mapping[str, str], why: str, obstacle: DualStoreError | None
+) -> VectorWriteError:
+    said = [f"{shown(each)} can't be indexed: {failed[each]}" for each in list(failed)[:_SAID]]
     if waiting:
-        why.append(f"{len(waiting)} not indexed within {timeout:g} s, and indexed later")
+        reason = f" ({obstacle})" if obstacle else ""
+        said.append(f"{len(waiting)} {why}{reason}")
     return VectorWriteError(
-        f"the documents are stored, but not all of their vectors: {'; '.join(why)}",
-        ids=ids,
+        f"the documents are stored, but not all of their vectors: {'; '.join(said)}",
+        ids=[*failed, *sorted(waiting)],
         reasons=failed,
     )

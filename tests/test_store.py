@@ -7,7 +7,13 @@ import pytest
 
 from dualstore import DualStoreManager, Settings, open_store
 from dualstore.documents.sqlite import SqliteDatabase
-from dualstore.errors import DualStoreError, FamilyMismatchError, SettingsError
+from dualstore.errors import (
+    ClosedError,
+    DualStoreError,
+    FamilyMismatchError,
+    InvalidInputError,
+    SettingsError,
+)
 from dualstore.metrics import Counters, Metrics
 from dualstore.testing import FakeClock, Fault, Faults, faulty
 from dualstore.vectors.exact import ExactVectors
@@ -70,11 +76,26 @@ async def test_a_family_is_the_same_each_time_and_closes_with_the_store(
         await notes.insert({"id": "a", "text": "words"})
         await store.family("notes", agent_name="other").insert({"text": "words"})
         await store.drain()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ClosedError, match="closed"):
         await notes.get("a")
     async with open_store(Settings(agent_name="other"), backends=backends) as store:
         assert await store.family("notes").count() == 1
         assert await store.family("notes").get("a") is None
+
+
+async def test_a_family_that_was_left_is_opened_anew(backends: Backends) -> None:
+    async with open_store(Settings(), backends=backends) as store:
+        async with store.family("notes") as notes:
+            await notes.insert({"id": "a", "text": "words"})
+        assert await store.family("notes").count() == 1
+
+
+async def test_metrics_belong_to_backends(backends: Backends) -> None:
+    with pytest.raises(InvalidInputError, match="metrics"):
+        async with open_store(Settings(), backends=backends, metrics=Metrics()):
+            pass
+    with pytest.raises(InvalidInputError, match="metrics"):
+        await DualStoreManager.create("notes", backends=backends, metrics=Metrics())
 
 
 async def test_reindex_is_the_way_out_of_every_mismatch(backends: Backends) -> None:

@@ -126,7 +126,10 @@ class _CheckedWords(_Checked, WordVectors):
     def related_words(
         self, words: Sequence[str], *, at_least: float = 0.5
     ) -> list[list[tuple[str, float]]]:
-        return self._words.related_words(words, at_least=at_least)
+        found = self._words.related_words(words, at_least=at_least)
+        if len(found) != len(words):
+            raise EmbedderError(f"{self._by} gave related words of {len(found)} of {len(words)}")
+        return [[(str(word), float(cosine)) for word, cosine in some] for some in found]
 
 
 def _is_count(number: object, most: int | None) -> bool:

@@ -1,5 +1,7 @@
 """One step of indexing: claim, prepare, write, settle. The only one that writes vectors."""
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,10 +14,11 @@ from dualstore.indexing.filing import ENTRY_FIELD
 from dualstore.indexing.indexes import Indexes
 from dualstore.indexing.preparing import Prepared, Preparer
 from dualstore.indexing.removals import Removals
-from dualstore.outbox import Failed, Outcome, Released, Retry
+from dualstore.outbox import Failed, Indexed, Outcome, Released, Retry
 from dualstore.vectors.base import VectorId, VectorIndex
 
 BATCH: Final = 500
+FIRST_BATCH: Final = 32
 ASKED: Final = 200
 """Entries whose vectors are looked for in one call."""
 LEASE: Final = 60_000
@@ -46,12 +49,17 @@ class Indexer:
         self._clock = clock
         self._lease = lease
         self._preparer = Preparer(store.spec, embedder)
+        self._pace = FIRST_BATCH
+        self.indexed = 0
+        """Documents that were settled as indexed, so far."""
         self._owed: list[tuple[Settlement, list[str]]] = []
         self._touched: dict[str, list[str]] = {}
         """By entry, the ids of all that this step writes or removes."""
 
-    async def step(self, limit: int = BATCH) -> int:
+    async def step(self, limit: int | None = None) -> int:
         """Do some of what is due; how many documents were claimed. 0 when nothing is due.
+
+        Without a limit as many as can be done in a quarter of a lease, going by the steps before.
 
         Raises `UnavailableError` when the embedder or the index can't be asked, and
         `VectorsGoneError` when the index was lost: what was claimed is due again then, after a
@@ -59,10 +67,32 @@ class Indexer:
         """
         await self._indexes.check()
         await self._settle_owed()
-        works = await self._store.claim(limit, now=self._clock(), lease=self._lease)
+        works = await self._claimed(limit or self._pace)
         if works:
+            began = time.monotonic()
             await self._do(works)
+            self._go_by(len(works), seconds=time.monotonic() - began)
         return len(works)
+
+    async def _claimed(self, limit: int) -> list[Work]:
+        """Cancelled, it gives back what is just being claimed: nobody else knows of it."""
+        claim = self._store.claim(limit, now=self._clock(), lease=self._lease)
+        task = asyncio.create_task(claim)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                await self._settle([(work, Released()) for work in task.result()])
+            raise
+
+    def _go_by(self, count: int, *, seconds: float) -> None:
+        """Claim less where a lease could run out, and more where that is far away."""
+        allowed = self._lease / 4000
+        if seconds > allowed:
+            self._pace = max(1, round(count * allowed / seconds))
+        elif count == self._pace:
+            self._pace = min(BATCH, 2 * self._pace)
 
     async def _do(self, works: Sequence[Work]) -> None:
         self._touched = {}
@@ -94,6 +124,10 @@ class Indexer:
         """
         if self._owed:
             kept = await self._store.settle([settlement for settlement, _ in self._owed])
+            self.indexed += sum(
+                settled and isinstance(settlement.outcome, Indexed)
+                for (settlement, _), settled in zip(self._owed, kept, strict=True)
+            )
             lost = [ids for (_, ids), settled in zip(self._owed, kept, strict=True) if not settled]
             await self._removals.add([each for ids in lost for each in ids])
             self._owed = []

@@ -75,6 +75,11 @@ class IndexWork:
         self._kept = tombstone_days * DAY
         self._purge_at = 0
 
+    @property
+    def indexed(self) -> int:
+        """How many documents this process has indexed so far."""
+        return self._indexer.indexed
+
     async def step(self) -> int:
         """Do some of everything; 0 when there is nothing to do for now."""
         done = await self._rebuilding.step()

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import random
+import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from dualstore.errors import (
+    ClosedError,
     DualStoreError,
     FamilyMismatchError,
     StorageError,
@@ -31,15 +32,22 @@ RATED: Final = 10_000
 """Milliseconds that the rate is taken over."""
 
 
+class _Done(NamedTuple):
+    """What one step indexed, and how long it took."""
+
+    began: int
+    ended: int
+    indexed: int
+
+
 class IndexWorker:
     """Takes steps whenever there is something to do. `async with` owns its task.
 
     Leaving doesn't wait for what is due: the step under way gives back what it claimed.
     """
 
-    def __init__(self, work: IndexWork, *, clock: Callable[[], int]) -> None:
+    def __init__(self, work: IndexWork) -> None:
         self._work = work
-        self._clock = clock
         self._chance = random.Random()
         self._awake = asyncio.Event()
         self._progress = asyncio.Event()
@@ -48,11 +56,17 @@ class IndexWorker:
         self._reason: DualStoreError | None = None
         """Why the last try failed; an obstacle is only what was met since somebody waits."""
         self._task: asyncio.Task[None] | None = None
-        self._done = deque[tuple[int, int]]()
+        self._closed = False
+        self._done = deque[_Done]()
 
     async def status(self) -> IndexingStatus:
         """How far everybody is, and how this process gets on."""
         return await self._work.status(rate=self._rate(), obstacle=self._reason)
+
+    @property
+    def obstacle(self) -> DualStoreError | None:
+        """Why the last try failed; None while indexing gets on."""
+        return self._reason
 
     async def missing(self) -> str | None:
         """What no search by meaning can find yet, in words; None if there is nothing."""
@@ -60,16 +74,15 @@ class IndexWorker:
         return str(left) if left else None
 
     def _rate(self) -> float:
-        """Documents a second over the last seconds in which there were any."""
-        now = self._clock()
-        recent = [(at, count) for at, count in self._done if at > now - RATED]
-        span = now - min((at for at, _ in recent), default=now)
-        return 1000 * sum(count for _, count in recent) / max(span, POLL * 1000)
+        """Documents a second over the last seconds, while there were any."""
+        recent = [each for each in self._done if each.ended > _ticks() - RATED]
+        busy = sum(each.ended - each.began for each in recent)
+        return 1000 * sum(each.indexed for each in recent) / busy if busy else 0.0
 
     def wake(self) -> None:
         """There is something to do. The first call starts the task."""
         self._awake.set()
-        if self._task is None or self._task.done():
+        if not self._closed and (self._task is None or self._task.done()):
             name = f"dualstore-index-{self._work.family}"
             self._task = asyncio.create_task(self._run(), name=name)
 
@@ -84,6 +97,8 @@ class IndexWorker:
         try:
             async with asyncio.timeout(timeout):
                 while left := await self._work.left():
+                    if self._closed:
+                        raise ClosedError(f"{self._work.family!r} was closed: {left}")
                     self.wake()
                     self._check_obstacle(left)
                     await self._stepped(POLL if left.documents < FEW else 10 * POLL)
@@ -98,7 +113,7 @@ class IndexWorker:
                 await self._progress.wait()
 
     def _check_obstacle(self, left: Left) -> None:
-        if self._obstacle is not None and _is_lasting(self._obstacle):
+        if self._obstacle is not None and is_lasting(self._obstacle):
             raise self._obstacle
         if self._breaker.failures >= MOST_FAILURES:
             raise self._late(left) from self._reason
@@ -117,13 +132,13 @@ class IndexWorker:
 
     async def _get_on(self) -> float:
         """Until nothing is left, or something is in the way; how long to wait then, in seconds."""
-        if not self._breaker.allows(self._clock()):
+        if not self._breaker.allows(_ticks()):
             return self._pause()
         try:
-            while done := await self._work.step():
-                self._succeeded(done)
+            while await self._step():
+                self._succeeded()
             if self._reason is None or not (await self._work.left()).documents:
-                self._succeeded(0)  # else what failed is only put off
+                self._succeeded()  # else what failed is only put off
         except DualStoreError as error:
             return self._failed(error)
         except Exception as error:  # the task must outlive whatever a backend of a user's raises
@@ -131,35 +146,47 @@ class IndexWorker:
             return self._failed(UnavailableError(f"indexing failed: {error!r}"))
         return IDLE
 
-    def _succeeded(self, done: int) -> None:
+    async def _step(self) -> int:
+        began, before = _ticks(), self._work.indexed
+        done = await self._work.step()
+        count = self._work.indexed - before
+        if count:
+            self._done.append(_Done(began, _ticks(), count))
+        while self._done and self._done[0].ended <= began - RATED:
+            self._done.popleft()
+        return done
+
+    def _succeeded(self) -> None:
         self._breaker, self._obstacle, self._reason = CLOSED, None, None
         self._progress.set()
-        now = self._clock()
-        self._done.append((now, done))
-        while self._done[0][0] <= now - RATED:
-            self._done.popleft()
 
     def _failed(self, error: DualStoreError) -> float:
         self._obstacle = self._reason = error
         self._progress.set()
-        self._breaker = self._breaker.failed(self._clock(), chance=self._chance)
+        self._breaker = self._breaker.failed(_ticks(), chance=self._chance)
         return self._pause()
 
     def _pause(self) -> float:
         """Seconds until the breaker lets somebody try again."""
-        return max(0.001, (self._breaker.retry_at - self._clock()) / 1000)
+        return max(0.001, (self._breaker.retry_at - _ticks()) / 1000)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *details: object) -> None:
+        self._closed = True
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
 
-def _is_lasting(error: DualStoreError) -> bool:
+def _ticks() -> int:
+    """Milliseconds of a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def is_lasting(error: DualStoreError) -> bool:
     """Whether trying again won't help by itself."""
     return isinstance(error, FamilyMismatchError) or (
         isinstance(error, StorageError) and not isinstance(error, VectorsGoneError)

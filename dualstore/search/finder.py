@@ -1,6 +1,6 @@
 """Asks both sides for candidates, ranks them, and shows what is true and wanted of them."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, NamedTuple, assert_never
@@ -13,7 +13,7 @@ from dualstore.errors import DualStoreError
 from dualstore.filters import Filter, matches
 from dualstore.indexing.copies import compared
 from dualstore.indexing.preparing import Preparer
-from dualstore.search.asking import Question
+from dualstore.search.asking import Question, Sought
 from dualstore.search.meaning import Meaning
 from dualstore.search.nearest import Nearest
 from dualstore.search.pins import Pin, Pinned, from_cursor, pin_of, sign_of, to_cursor
@@ -64,10 +64,13 @@ class Finder:
         *,
         nearest: Nearest,
         embedder: Embedder,
+        missing: Callable[[], Awaitable[str | None]],
     ) -> None:
+        """`missing` says what no search by meaning can find yet; None if there is nothing."""
         self._store = store
         self._nearest = nearest
         self._embedder = embedder
+        self._missing = missing
         self._recipe = RECIPE
         self._analyzer = Analyzer()
         self._meaning = Meaning(embedder, self._analyzer)
@@ -119,12 +122,16 @@ class Finder:
         pool = _Pool(found, [], None, [], {})
         if mode == "text":
             return pool
+        missing = await self._missing()
         try:
             await self._ask_vectors(question, where, pool)
+            missing = missing or await self._missing()  # what was there may have been lost
         except DualStoreError as error:
             if mode == "semantic":
                 raise
             pool.degraded.append(f"without meaning: {error}")
+        if missing:
+            pool.degraded.append(missing)
         if not self._meaning.knows_words:
             pool.degraded.append("without related words: the embedder has no word vectors")
         if mode == "semantic":
@@ -179,11 +186,20 @@ class Finder:
         authors = {each.author for each in candidates if each.author}
         wanted = Wanted(
             weights=weights,
-            related={} if mode == "text" else await self._meaning.related(sought),
+            related={} if mode == "text" else await self._related(sought, pool.degraded),
             authors=question.names(authors),
         )
         recipe = self._recipe if mode == "hybrid" else replace(self._recipe, meaning=0.0)
         return Ranker(question, wanted, time_words=self._time_words, recipe=recipe)
+
+    async def _related(
+        self, sought: Sequence[Sought], degraded: list[str]
+    ) -> dict[str, dict[str, float]]:
+        try:
+            return await self._meaning.related(sought)
+        except DualStoreError as error:
+            degraded.append(f"without related words: {error}")
+            return {}
 
     def _compare(self, candidates: Iterable[Candidate], pool: _Pool) -> dict[str, float]:
         """The cosines of those that have a copy of their vectors; notes the nearest chunks."""
@@ -229,7 +245,7 @@ class Finder:
         terms = frozenset(each.term for each in sought)
         if mode != "hybrid":
             return terms
-        related = await self._meaning.related(sought)
+        related = await self._related(sought, [])
         return terms.union(*related.values())
 
     def _hit(self, pin: Pin, entry: Entry, terms: frozenset[str]) -> Hit:

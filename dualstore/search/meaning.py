@@ -60,6 +60,7 @@ class Meaning:
         """By term, other terms with the square of their cosine; none without word vectors."""
         if self._words is None:
             return {}
+        await self._embedder.load()
         terms = {each.term: each.surface for each in sought if each.surface is not None}
         found = await asyncio.to_thread(
             self._words.related_words, list(terms.values()), at_least=CLOSE

@@ -1,11 +1,12 @@
 """Which entries are near to a vector: asks the index, and believes the documents."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from dualstore.documents.base import DocumentStore, Scanned
 from dualstore.embedders.base import Embedder
-from dualstore.errors import VectorsGoneError
+from dualstore.errors import DualStoreError, VectorsGoneError
 from dualstore.filters import EVERYTHING, Filter, matches
 from dualstore.indexing.copies import compared
 from dualstore.indexing.filing import narrowed
@@ -18,6 +19,8 @@ FEW: Final = 2000
 """Where a filter leaves no more entries than this, each of them is looked at."""
 MOST: Final = 16_384
 """Vectors that are asked for at most, however many of them the filter drops."""
+MOST_LIES: Final = 100
+"""Vectors that one look queues for removal; a repair finds the rest."""
 _PAGE: Final = 500
 _SPARE: Final = 10
 
@@ -86,7 +89,9 @@ class Nearest:
         """The entry that each vector speaks for; None where it doesn't, or isn't wanted."""
         parsed = {each: VectorId.parse(each) for each in ids}
         marks = await self._store.marks(list({each.entry for each in parsed.values() if each}))
-        await self._removals.add([each for each in ids if _is_lie(parsed[each], marks)])
+        with suppress(DualStoreError):  # a full disk is no reason not to answer
+            lies = [each for each in ids if _is_lie(parsed[each], marks)]
+            await self._removals.add(lies[:MOST_LIES])
         true = {
             each: vector.entry
             for each, vector in parsed.items()

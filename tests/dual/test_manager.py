@@ -1,11 +1,13 @@
 """What the manager promises, on every pair of real parts."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from dualstore.errors import (
+    ClosedError,
     CursorError,
     EntryError,
     FamilyMismatchError,
@@ -236,7 +238,7 @@ async def test_closing_leaves_what_is_due_and_ends_the_use(
     await notes.insert(CATS[0])
     await notes.close()
     await notes.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ClosedError, match="closed"):
         await notes.get("a")
     embedder.fails = None
     async with await DualStoreManager.create(
@@ -245,6 +247,55 @@ async def test_closing_leaves_what_is_due_and_ends_the_use(
         assert (await again.index_status()).due == 1
         await again.drain()
         assert await held(backends) == {"a": 1}
+
+
+async def test_what_waits_when_it_is_closed_is_told(
+    backends: Backends, settings: Settings, embedder: Listening
+) -> None:
+    async def refuse(_: object) -> None:
+        raise ConnectionResetError("the embedder sleeps")
+
+    embedder.fails = refuse
+    notes = await DualStoreManager.create("notes", settings=settings, backends=backends)
+    await notes.insert(CATS[0])
+    waiting = asyncio.create_task(notes.drain())
+    await asyncio.sleep(0.05)
+    await notes.close()
+    with pytest.raises(ClosedError):
+        await asyncio.wait_for(waiting, 10)
+    assert not [task for task in asyncio.all_tasks() if "dualstore-index" in task.get_name()]
+
+
+async def test_pages_of_one_ranking_say_the_same_of_what_is_missing(
+    notes: DualStoreManager, embedder: Listening
+) -> None:
+    async def refuse(_: object) -> None:
+        raise ConnectionResetError("the embedder sleeps")
+
+    await notes.insert_many(CATS)
+    await notes.drain()
+    embedder.fails = refuse
+    await notes.insert({"id": "e", "text": "The kitten is back"})
+    first = await notes.search("kitten sofa report", limit=1)
+    embedder.fails = None
+    await notes.drain()
+    assert first.degraded == ("documents not indexed yet: 1",)
+    second = await notes.search("kitten sofa report", limit=1, cursor=first.next_cursor)
+    assert second.degraded == first.degraded
+
+
+async def test_wrong_arguments_are_refused_by_name(notes: DualStoreManager) -> None:
+    nothing: Any = None
+    for wrong in (
+        notes.get_most_relevant(nothing),
+        notes.get_most_relevant([], limit=-3),
+        notes.compile_context("x", max_chars=-3),
+    ):
+        with pytest.raises(InvalidInputError):
+            await wrong
+    with pytest.raises(EntryError) as caught:
+        await notes.insert("x")  # type: ignore[arg-type]
+    assert caught.value.position is None
 
 
 async def test_families_do_not_meet(backends: Backends, settings: Settings) -> None:

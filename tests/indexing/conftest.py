@@ -35,13 +35,14 @@ class Family:
     embedder: Listening = field(default_factory=Listening)
     now: int = 1000
 
-    def indexer(self, embedder: Embedder | None = None) -> Indexer:
+    def indexer(self, embedder: Embedder | None = None, *, lease: int = 60_000) -> Indexer:
         return Indexer(
             self.store,
             indexes=self.indexes(embedder),
             embedder=embedder or self.embedder,
             removals=self.removals,
             clock=lambda: self.now,
+            lease=lease,
         )
 
     def indexes(self, embedder: Embedder | None = None) -> Indexes:

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from dualstore.documents.base import Settlement
+from dualstore.documents.base import Settlement, Work
 from dualstore.errors import EmbedderError, FamilyMismatchError, UnavailableError
 from dualstore.outbox import IndexState, Released
 from dualstore.vectors.base import VectorId
@@ -171,6 +171,46 @@ async def test_a_cancelled_step_gives_back_what_it_claimed(family: Family) -> No
         await task
     mark = (await family.store.get(["a"]))["a"].index
     assert (mark.state, mark.attempts) == (IndexState.DUE, 0)
+
+
+async def test_a_claim_that_is_cancelled_is_given_back(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, claim = asyncio.Event(), family.store.claim
+
+    async def slow(limit: int, **times: int) -> list[Work]:
+        works = await claim(limit, **times)
+        begun.set()
+        await asyncio.sleep(0.05)
+        return works
+
+    monkeypatch.setattr(family.store, "claim", slow)
+    await family.put("a", "words")
+    task = asyncio.create_task(family.indexer().step())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    status = await family.store.index_status()
+    assert (status.due, status.leased) == (1, 0)
+
+
+async def test_a_slow_embedder_is_given_no_more_than_a_lease_can_bear(family: Family) -> None:
+    async def slow(texts: Sequence[str]) -> None:
+        await asyncio.sleep(0.002 * len(texts))
+
+    family.embedder.fails = slow
+    for number in range(200):
+        await family.put(f"m{number}", f"word {number}")
+    indexer = family.indexer(lease=100)
+    done = [await indexer.step() for _ in range(3)]
+    assert done[0] == 32
+    assert 1 <= done[1] <= 13
+    family.embedder.fails = None
+    while done[-1]:
+        done.append(await indexer.step())
+    assert max(done[3:]) >= 16
+    assert sum(done) == 200
 
 
 async def test_two_indexers_share_the_work(family: Family) -> None:

@@ -19,7 +19,7 @@ async def test_a_worker_that_has_nothing_but_what_is_put_off_keeps_the_reason(
     family.now = system_clock()
     family.embedder.fails = down
     await family.put("a", "words")
-    async with IndexWorker(family.work(), clock=lambda: family.now) as worker:
+    async with IndexWorker(family.work()) as worker:
         with pytest.raises(UnavailableError, match="not indexed yet: 1: the embedder is asleep"):
             await worker.drain(timeout=0.3)
         for _ in range(5):  # the pause after a failure is over, that of the document isn't

@@ -9,7 +9,7 @@ from tests.indexing.conftest import Family
 
 
 def _worker(family: Family) -> IndexWorker:
-    return IndexWorker(family.work(), clock=lambda: family.now)
+    return IndexWorker(family.work())
 
 
 async def test_drain_waits_until_nothing_is_due(family: Family) -> None:
@@ -55,7 +55,7 @@ async def test_drain_gives_up_after_many_failures(
     await family.put("a", "words")
     indexer = family.indexer()
     monkeypatch.setattr(indexer, "step", broken)
-    async with IndexWorker(family.work(indexer), clock=lambda: family.now) as worker:
+    async with IndexWorker(family.work(indexer)) as worker:
         with pytest.raises(UnavailableError, match="a bug in a backend"):
             await asyncio.wait_for(worker.drain(), 5)
 
