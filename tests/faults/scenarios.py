@@ -104,12 +104,21 @@ async def _reindex(user: User, _: House) -> None:
     await user.drain()
 
 
-async def _lose(user: User, _: House) -> None:
+async def _lose(user: User, house: House) -> None:
+    await user.insert({**C, "text": "A dog barks no more"})
+    await user.drain()
+    await house.lose()
     await user.find("a")
     await user.insert({**B, "text": "Monthly tax report"})
     await user.search("cats")
     await user.drain()
     await user.find("b")
+
+
+async def _refill(user: User, _: House) -> None:
+    await user.find("a")
+    await user.insert({**B, "text": "Monthly tax report"})
+    await user.drain()
 
 
 SCENARIOS = {
@@ -119,5 +128,6 @@ SCENARIOS = {
     "read": Scenario(_damaged, _read),
     "repair": Scenario(_damaged, _repair),
     "reindex": Scenario(_indexed, _reindex),
-    "lose": Scenario(_lost, _lose),
+    "lose": Scenario(_indexed, _lose),
+    "lost": Scenario(_lost, _refill),
 }

@@ -89,6 +89,8 @@ class Turns:
             self._open.clear()
 
     def end(self) -> None:
+        """The worker is never held up again."""
+        self._always = True
         self._open.set()
 
     async def next(self, name: str) -> Call:

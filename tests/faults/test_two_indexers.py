@@ -43,7 +43,7 @@ ACTS = {
     "write": Scenario(SCENARIOS["update"].before, _write),
     "rebuild": Scenario(SCENARIOS["reindex"].before, _rebuild),
     "mend": Scenario(SCENARIOS["repair"].before, _mend),
-    "refill": Scenario(SCENARIOS["lose"].before, SCENARIOS["lose"].act),
+    "refill": SCENARIOS["lost"],
 }
 
 
