@@ -327,7 +327,7 @@ async def test_the_old_index_answers_until_the_new_one_is_full_and_then_is_refus
         assert "semantic" in found.hits[0].modes, "the old index was asked"
         changed.fails = None
         await new.drain(timeout=20)
-        way_out = r"are made by .*other.*reindex it to the new one"
+        way_out = r"are made by .*other.*reindex all families to"
         with pytest.raises(FamilyMismatchError, match=way_out):
             await old.search("a note", mode="semantic")
         await insert(old, ["new"])

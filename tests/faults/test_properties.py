@@ -197,7 +197,7 @@ class Life(RuleBasedStateMachine):
 
 class TestLife(Life.TestCase):  # type: ignore[valid-type, misc]
     settings = settings(
-        max_examples=25 * EFFORT,
+        max_examples=10 * EFFORT,
         stateful_step_count=30,
         deadline=None,
         suppress_health_check=list(HealthCheck),
