@@ -52,9 +52,11 @@ class IndexWorker:
         self._awake = asyncio.Event()
         self._progress = asyncio.Event()
         self._breaker = CLOSED
+        self._drains = 0
+        """Counted, to tell what was tried before the last one began."""
         self._obstacle: DualStoreError | None = None
         self._reason: DualStoreError | None = None
-        """Why the last try failed; an obstacle is only what was met since somebody waits."""
+        """Why the last try failed; an obstacle is only what a try met that began since then."""
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._done = deque[_Done]()
@@ -93,6 +95,7 @@ class IndexWorker:
         `timeout` seconds aren't enough or indexing has failed `MOST_FAILURES` times in a row.
         What is due stays due.
         """
+        self._drains += 1
         self._breaker, self._obstacle = CLOSED, None
         try:
             async with asyncio.timeout(timeout):
@@ -134,16 +137,18 @@ class IndexWorker:
         """Until nothing is left, or something is in the way; how long to wait then, in seconds."""
         if not self._breaker.allows(_ticks()):
             return self._pause()
+        drains = self._drains
         try:
             while await self._step():
                 self._succeeded()
+                drains = self._drains
             if self._reason is None or not (await self._work.left()).documents:
                 self._succeeded()  # else what failed is only put off
         except DualStoreError as error:
-            return self._failed(error)
+            return self._failed(error, drains)
         except Exception as error:  # the task must outlive whatever a backend of a user's raises
             _LOG.exception("indexing %s failed", self._work.family)
-            return self._failed(UnavailableError(f"indexing failed: {error!r}"))
+            return self._failed(UnavailableError(f"indexing failed: {error!r}"), drains)
         return IDLE
 
     async def _step(self) -> int:
@@ -160,8 +165,10 @@ class IndexWorker:
         self._breaker, self._obstacle, self._reason = CLOSED, None, None
         self._progress.set()
 
-    def _failed(self, error: DualStoreError) -> float:
-        self._obstacle = self._reason = error
+    def _failed(self, error: DualStoreError, drains: int) -> float:
+        self._reason = error
+        if drains == self._drains:
+            self._obstacle = error
         self._progress.set()
         self._breaker = self._breaker.failed(_ticks(), chance=self._chance)
         return self._pause()

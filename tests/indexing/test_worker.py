@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from dualstore.errors import UnavailableError
+from dualstore.errors import StoragePermissionError, UnavailableError
 from dualstore.indexing import worker as rooms
 from dualstore.indexing.worker import IndexWorker
 from tests.indexing.conftest import Family
@@ -58,6 +58,27 @@ async def test_drain_gives_up_after_many_failures(
     async with IndexWorker(family.work(indexer)) as worker:
         with pytest.raises(UnavailableError, match="a bug in a backend"):
             await asyncio.wait_for(worker.drain(), 5)
+
+
+async def test_a_try_that_began_before_drain_tells_nothing_about_now(family: Family) -> None:
+    begun, mended = asyncio.Event(), asyncio.Event()
+
+    async def broken(_: object) -> None:
+        family.embedder.fails = None
+        begun.set()
+        await mended.wait()
+        raise StoragePermissionError("the folder can't be written; check its rights")
+
+    family.embedder.fails = broken
+    await family.put("a", "words")
+    async with _worker(family) as worker:
+        worker.wake()
+        await begun.wait()
+        drain = asyncio.create_task(worker.drain(timeout=20))
+        await asyncio.sleep(0)
+        mended.set()
+        await drain
+    assert await family.held() == {"a": 1}
 
 
 async def test_leaving_gives_back_what_is_under_way(family: Family) -> None:
