@@ -11,6 +11,8 @@
     ├── FamilyMismatchError          the family was made with another spec, analyzer or embedder
     ├── EmbedderError                the embedder gave what isn't an embedding
     ├── UnavailableError             nobody answered in time; trying again may help
+    ├── RemoteError                  the remote's answer can't be used; asking again won't help
+    │   └── RemoteRefusedError       it doesn't take the user or the password
     ├── PartialWriteError            a batch broke in the middle; knows what was acknowledged
     ├── ClosedError                  it was closed before; open it anew
     ├── NotFoundError                there is nothing of that name
@@ -93,6 +95,14 @@ class EmbedderError(DualStoreError):
 
 class UnavailableError(DualStoreError):
     """Nobody answered in time. Nothing is known to be lost, and trying again may help."""
+
+
+class RemoteError(DualStoreError):
+    """The remote answered with what can't be used. Asking the same again won't help."""
+
+
+class RemoteRefusedError(RemoteError):
+    """The remote refuses the user or the password."""
 
 
 class PartialWriteError(DualStoreError):

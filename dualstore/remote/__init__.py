@@ -1,0 +1,1 @@
+"""Client APIs that conversations are fetched from."""

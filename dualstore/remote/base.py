@@ -1,0 +1,110 @@
+"""The contract of client APIs that conversations are fetched from.
+
+A `RemoteSource` hands out what it is given: JSON objects as they came, checked only for what
+everything here relies on (ids, times). `fetch_*` goes to the network. Any of them may raise
+`UnavailableError` (nobody answered, or not now) or a `RemoteError` (an answer that can't be used,
+or a refusal). None, where it is returned, is the remote's own word that there is no such thing;
+no error ever is.
+"""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+Thing = dict[str, Any]
+"""A session, a message with its parts, or an event, as the remote's JSON has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a remote can be asked, stated by it and not guessed."""
+
+    searches_content: bool = False
+    """It finds sessions by what was said in them."""
+    has_history: bool = False
+    """It tells, from known sequence numbers on, all that has happened since."""
+    follows: bool = False
+    """It tells what happens as it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSessions:
+    """Some sessions, newest update first; `complete` when the remote has no others."""
+
+    items: tuple[Thing, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMessages:
+    """Some messages of one session, oldest first.
+
+    `next_cursor` leads to older ones; None when there are none.
+    """
+
+    items: tuple[Thing, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened to a session, with its place in the session's sequence."""
+
+    session_id: str
+    sequence: int | None
+    """Grows by one with each durable change; None for what is told once and never again."""
+    type: str
+    id: str
+    data: Thing
+
+
+class RemoteSource(Protocol):
+    """One remote. `async with` opens it, which asks nothing yet."""
+
+    name: str
+    """The origin of what comes from it."""
+    capabilities: Capabilities
+
+    @abstractmethod
+    async def fetch_sessions(self, *, limit: int | None = None) -> RemoteSessions:
+        """The `limit` newest updated, or all; archived ones and children included."""
+
+    @abstractmethod
+    async def fetch_session(self, session_id: str) -> Thing | None:
+        """The session, or None."""
+
+    @abstractmethod
+    async def fetch_messages(
+        self, session_id: str, *, limit: int | None = None, before: str | None = None
+    ) -> RemoteMessages | None:
+        """The newest `limit` of what is older than the cursor `before`; all without a limit.
+
+        None when there is no such session. A cursor that the remote doesn't know is a
+        `RemoteError`.
+        """
+
+    @abstractmethod
+    async def fetch_message(self, session_id: str, message_id: str) -> Thing | None:
+        """The message with its parts, or None."""
+
+    @abstractmethod
+    async def fetch_history(self, known: Mapping[str, int]) -> list[Change]:
+        """What happened after the known sequence numbers, by session in the order it happened.
+
+        Sessions that aren't named are told from their beginning, deleted ones not at all. Raises
+        `RemoteError` where `capabilities` don't have it.
+        """
+
+    @abstractmethod
+    def follow(self) -> AsyncIterator[Change]:
+        """What happens from now on.
+
+        It ends by raising `UnavailableError`: what happened since then has to be asked with
+        `fetch_history`. Raises `RemoteError` where `capabilities` don't have it.
+        """
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+    @abstractmethod
+    async def __aexit__(self, *details: object) -> None: ...
