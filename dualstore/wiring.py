@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dualstore.documents.base import Database
 from dualstore.embedders.base import Embedder
 from dualstore.metrics import Metrics
+from dualstore.remote.base import RemoteSource
 from dualstore.settings import Settings
 from dualstore.vectors.base import VectorPlace
 
@@ -91,3 +92,13 @@ def made_embedder(settings: Settings) -> Embedder:
     if not settings.embedder_url:
         return served(model, key=key)
     return served(model, key=key, url=settings.embedder_url)
+
+
+def made_remote(settings: Settings) -> RemoteSource | None:
+    """Not open yet; None when no remote is set."""
+    if not settings.remote:
+        return None
+    from dualstore.remote.opencode import OpenCodeRemote
+
+    password = settings.remote_password.get_secret_value()
+    return OpenCodeRemote(settings.remote, user=settings.remote_user, password=password)

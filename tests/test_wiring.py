@@ -8,10 +8,17 @@ from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.embedders.http import OllamaEmbedder, OpenAIEmbedder
 from dualstore.embedders.static import StaticEmbedder
 from dualstore.family import FamilySpec
+from dualstore.remote.opencode import OpenCodeRemote
 from dualstore.vectors.chroma import ChromaEmbedded
 from dualstore.vectors.chroma_http import ChromaHttp
 from dualstore.vectors.chroma_server import ChromaPrivate
-from dualstore.wiring import made_documents, made_embedder, made_vectors, open_backends
+from dualstore.wiring import (
+    made_documents,
+    made_embedder,
+    made_remote,
+    made_vectors,
+    open_backends,
+)
 
 
 def _files(folder: Path) -> set[str]:
@@ -54,3 +61,13 @@ async def test_a_mongodb_address_leads_to_mongodb() -> None:
     database = made_documents(Settings(documents="mongodb://127.0.0.1:1/x"))
     assert type(database) is MongoDatabase
     await database.__aexit__()
+
+
+def test_a_remote_is_there_when_it_is_set() -> None:
+    assert made_remote(Settings()) is None
+    remote = made_remote(
+        Settings(remote="http://127.0.0.1:4096/", remote_user="me", remote_password="no telling")
+    )
+    assert type(remote) is OpenCodeRemote
+    assert "http://127.0.0.1:4096>" in repr(remote)
+    assert "telling" not in repr(remote)

@@ -1,7 +1,9 @@
 """The contract of client APIs that conversations are fetched from.
 
-A `RemoteSource` hands out what it is given: JSON objects as they came, checked only for what
-everything here relies on (ids, times). `fetch_*` goes to the network. Any of them may raise
+A `RemoteSource` hands out what it is given: JSON objects as they came. One that was asked for by
+its id is checked for what everything here relies on (ids, times); the members of a list are objects
+and nothing more is known of them, so that one that can't be taken in hides no other. `fetch_*` goes
+to the network. Any of them may raise
 `UnavailableError` (nobody answered, or not now) or a `RemoteError` (an answer that can't be used,
 or a refusal). None, where it is returned, is the remote's own word that there is no such thing;
 no error ever is.
@@ -10,7 +12,10 @@ no error ever is.
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
+
+CONNECTED: Final = "server.connected"
+"""The type of the change that says that what is followed is connected."""
 
 Thing = dict[str, Any]
 """A session, a message with its parts, or an event, as the remote's JSON has it."""
@@ -68,7 +73,10 @@ class RemoteSource(Protocol):
 
     @abstractmethod
     async def fetch_sessions(self, *, limit: int | None = None) -> RemoteSessions:
-        """The `limit` newest updated, or all; archived ones and children included."""
+        """The `limit` newest updated, or all; archived ones and children included.
+
+        A limit is at least 1, here and of messages: `InvalidInputError`.
+        """
 
     @abstractmethod
     async def fetch_session(self, session_id: str) -> Thing | None:
@@ -98,7 +106,11 @@ class RemoteSource(Protocol):
 
     @abstractmethod
     def follow(self) -> AsyncIterator[Change]:
-        """What happens from now on.
+        """What happens from now on; once it is connected, first a `CONNECTED` of no session.
+
+        Nothing that happens after that is missed, so what happened before is asked for then. What
+        can't be read is left out: it shows by its missing sequence number. Leaving it early needs
+        an `aclose`, or the connection stays open for a while.
 
         It ends by raising `UnavailableError`: what happened since then has to be asked with
         `fetch_history`. Raises `RemoteError` where `capabilities` don't have it.

@@ -1,0 +1,126 @@
+"""Changing an OpenCode server, real or not, over HTTP: as its users do, or by replaying a past."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+
+Event = dict[str, Any]
+
+BEGINNING: Final = 1_760_000_000_000
+TIED: Final = 3
+"""That many messages in a row have the same time."""
+
+
+class OpenCodeWriter:
+    """Every method is done when it returns. The client knows the address and the login."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._project: dict[str, str] = {}
+
+    async def create(self, title: str, *, parent: str = "", folder: str = "") -> str:
+        body = {"title": title} | ({"parentID": parent} if parent else {})
+        where = {"directory": folder} if folder else None
+        return str((await self._ask("POST", "/session", body, where))["id"])
+
+    async def rename(self, session_id: str, title: str) -> None:
+        await self._ask("PATCH", f"/session/{session_id}", {"title": title})
+
+    async def archive(self, session_id: str) -> None:
+        await self._ask("PATCH", f"/session/{session_id}", {"time": {"archived": BEGINNING}})
+
+    async def delete(self, session_id: str) -> None:
+        """With its children."""
+        await self._ask("DELETE", f"/session/{session_id}")
+
+    async def say(self, session_id: str, text: str) -> str:
+        """A user's message that nobody answers."""
+        body = {"noReply": True, "parts": [{"type": "text", "text": text}]}
+        answer = await self._ask("POST", f"/session/{session_id}/message", body)
+        return str(answer["info"]["id"])
+
+    async def remove(self, session_id: str, message_id: str) -> None:
+        await self._ask("DELETE", f"/session/{session_id}/message/{message_id}")
+
+    async def seed(self, number: int, *, messages: int = 0) -> str:
+        """A session with a past, which is told to nobody who follows."""
+        self._project = self._project or await self._ask("GET", "/project/current")
+        where, project = self._project["worktree"], self._project["id"]
+        events = list(seeded(number, project=project, folder=where, messages=messages))
+        await self._ask("POST", "/sync/replay", {"directory": where, "events": events})
+        return seeded_id(number)
+
+    async def _ask(
+        self, method: str, path: str, body: object = None, parameters: dict[str, str] | None = None
+    ) -> Any:
+        answer = await self._client.request(method, path, json=body, params=parameters)
+        assert answer.status_code == httpx.codes.OK, (method, path, answer.status_code, answer.text)
+        return answer.json()
+
+
+def seeded_id(number: int) -> str:
+    return f"ses_seeded{number:08}"
+
+
+def seeded(number: int, *, project: str, folder: str, messages: int = 0) -> Iterator[Event]:
+    """All that happened to a session: always the same for a number."""
+    session_id, begun = seeded_id(number), BEGINNING + number * 1_000
+    done = [("session.created.1", {"info": session_info(session_id, project, folder, begun)})]
+    for index in range(messages):
+        info, part = _message(session_id, number, index, begun + 1 + index // TIED)
+        done.append(("message.updated.1", {"info": info}))
+        done.append(("message.part.updated.1", {"part": part, "time": info["time"]["created"]}))
+    for sequence, (kind, data) in enumerate(done):
+        yield {
+            "id": f"evt_seeded{number:08}{sequence:08}",
+            "aggregateID": session_id,
+            "seq": sequence,
+            "type": kind,
+            "data": {"sessionID": session_id, **data},
+        }
+
+
+def session_info(session_id: str, project: str, folder: str, begun: int) -> dict[str, Any]:
+    return {
+        "id": session_id,
+        "slug": session_id[-8:],
+        "projectID": project,
+        "directory": folder,
+        "path": "",
+        "title": f"Session {session_id[4:]}",
+        "version": "1.18.33",
+        "cost": 0,
+        "tokens": {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}},
+        "time": {"created": begun, "updated": begun},
+    }
+
+
+def user_message(session_id: str, message_id: str, created: int) -> dict[str, Any]:
+    return {
+        "id": message_id,
+        "sessionID": session_id,
+        "role": "user",
+        "time": {"created": created},
+        "agent": "build",
+        "model": {"providerID": "none", "modelID": "none"},
+    }
+
+
+def text_part(session_id: str, message_id: str, part_id: str, text: str) -> dict[str, Any]:
+    return {
+        "id": part_id,
+        "sessionID": session_id,
+        "messageID": message_id,
+        "type": "text",
+        "text": text,
+    }
+
+
+def _message(
+    session_id: str, number: int, index: int, created: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    message_id = f"msg_seeded{number:08}{index:08}"
+    part_id = f"prt_seeded{number:08}{index:08}"
+    info = user_message(session_id, message_id, created)
+    return info, text_part(session_id, message_id, part_id, f"message {index}")

@@ -1,0 +1,154 @@
+"""A real OpenCode server: offline, in memory, in folders of its own, and with a password."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.opencode_binary import opencode_binary
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+READY = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
+OFF = (
+    "AUTOUPDATE CLAUDE_CODE DEFAULT_PLUGINS EMBEDDED_WEB_UI EXTERNAL_SKILLS LSP_DOWNLOAD "
+    "MODELS_FETCH PROJECT_CONFIG SHARE"
+).split()
+# A model that is never asked: a message that wants no reply has to name one all the same.
+CONFIG = {
+    "model": "none/none",
+    "small_model": "none/none",
+    "enabled_providers": ["none"],
+    "provider": {
+        "none": {
+            "npm": "@ai-sdk/openai-compatible",
+            "options": {"baseURL": "http://127.0.0.1:1/v1", "apiKey": "none"},
+            "models": {"none": {"name": "None", "limit": {"context": 8192, "output": 1024}}},
+        }
+    },
+    "autoupdate": False,
+    "share": "disabled",
+    "snapshot": False,
+    "lsp": False,
+    "formatter": False,
+}
+# With these in place it doesn't install a plugin, during which it wouldn't heed SIGTERM.
+PLUGIN_LOCK = {"packages": {"": {"dependencies": {"@opencode-ai/plugin": "*"}}}}
+
+
+class OpenCodeBrokenError(Exception):
+    """The program is there, but it doesn't start: never a reason to skip."""
+
+
+@dataclass(frozen=True)
+class OpenCodeServer:
+    """A running one. Its folders are projects; both are empty, one is under version control."""
+
+    url: str
+    user: str
+    password: str
+    folders: tuple[Path, Path]
+    pid: int
+
+
+@contextmanager
+def opencode_server(*, password: str = "geheim-5f1c") -> Iterator[OpenCodeServer]:
+    """Ended at the end, however this process ends. Raises `OpenCodeMissingError`."""
+    program = opencode_binary()
+    with tempfile.TemporaryDirectory(prefix="dualstore-opencode-") as name:
+        home = Path(name)
+        folders = (_project(home / "project"), _folder(home / "elsewhere"))
+        log = home / "server.log"
+        with _running(program, home, log, password=password) as running:
+            url = _ready(running, log)
+            yield OpenCodeServer(url, "opencode", password, folders, running.pid)
+
+
+@contextmanager
+def _running(
+    program: Path, home: Path, log: Path, *, password: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    leash = [sys.executable, str(Path(__file__).with_name("leash.py"))]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [*leash, str(program), "serve", "--hostname", "127.0.0.1", "--port", "0"],
+            cwd=home / "project",
+            env=_environment(home, password),
+            stdin=subprocess.PIPE,  # its end is how the leash learns that we are gone
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the tests, which then stop the server
+        ) as running,
+    ):
+        try:
+            yield running
+        finally:
+            _end(running)
+
+
+def _end(running: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if running.poll() is None:
+            os.killpg(running.pid, number)
+        try:
+            running.wait(STOP_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _ready(running: "subprocess.Popen[bytes]", log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and running.poll() is None:
+        if ready := READY.search(log.read_text(errors="replace")):
+            return ready[1]
+        time.sleep(0.02)
+    raise OpenCodeBrokenError(f"it did not start: {log.read_text(errors='replace')[-500:]}")
+
+
+def _environment(home: Path, password: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    folders = {
+        variable: str(_folder(home / variable.lower()))
+        for variable in (
+            "HOME",
+            *(f"XDG_{kind}_HOME" for kind in "DATA CONFIG STATE CACHE".split()),
+        )
+    }
+    config = _folder(Path(folders["XDG_CONFIG_HOME"]) / "opencode")
+    _folder(config / "node_modules")
+    (config / "package-lock.json").write_text(json.dumps(PLUGIN_LOCK))
+    return {
+        **kept,
+        **folders,
+        **{f"OPENCODE_DISABLE_{name}": "1" for name in OFF},
+        "OPENCODE_PURE": "1",
+        "OPENCODE_DB": ":memory:",
+        "OPENCODE_CONFIG_CONTENT": json.dumps(CONFIG),
+        "OPENCODE_SERVER_PASSWORD": password,
+    }
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _project(path: Path) -> Path:
+    """A folder with a first commit, from which OpenCode knows a project; plain without git."""
+    _folder(path)
+    if git := shutil.which("git"):
+        identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+        for words in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "first"]):
+            subprocess.run([git, *words], cwd=path, check=True, stdin=subprocess.DEVNULL)
+    return path
