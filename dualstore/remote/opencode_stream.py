@@ -25,23 +25,19 @@ class Frames:
         """What has come to its end with this piece. Raises `RemoteError` if one has no end."""
         *ended, begun = piece.split(b"\n")
         for line in ended:
-            whole = b"".join((*self._begun, line)).removesuffix(b"\r")
-            self._begun.clear()
-            if whole.startswith(_FIELD):
-                self._data.append(whole[len(_FIELD) :].removeprefix(b" "))
-                self._hold(len(whole))
-            elif not whole:
-                yield from self._event()
-        if begun:
-            self._begun.append(begun)
-            self._hold(len(begun))
-
-    def _event(self) -> Iterator[bytes]:
-        data, self._data, self._held = self._data, [], 0
-        if data:
-            yield b"\n".join(data)
-
-    def _hold(self, size: int) -> None:
-        self._held += size
+            yield from self._end(line)
+        self._begun.append(begun)
+        self._held += len(begun)
         if self._held > self._largest:
             raise RemoteError(f"an event has more than {self._largest} bytes")
+
+    def _end(self, line: bytes) -> Iterator[bytes]:
+        whole = b"".join((*self._begun, line)).removesuffix(b"\r")
+        self._begun.clear()
+        self._held += len(line)
+        if whole.startswith(_FIELD):
+            self._data.append(whole[len(_FIELD) :].removeprefix(b" "))
+        elif not whole:
+            data, self._data, self._held = self._data, [], 0
+            if data:
+                yield b"\n".join(data)
