@@ -11,7 +11,7 @@ from dualstore.documents.base import Scanned
 from dualstore.embedders.base import Vectors
 from dualstore.entry import Entry
 from dualstore.family import FamilySpec
-from dualstore.indexing.filing import fields_of
+from dualstore.indexing.filing import fields_of, is_held
 from dualstore.outbox import IndexState
 from dualstore.vectors.base import StoredVector, VectorId
 
@@ -150,5 +150,4 @@ def judged_vector(vector: VectorId | None, marks: Mapping[str, Scanned]) -> Prob
         return None
     if scanned.deleted:
         return Problem.ORPHANED
-    spoken_for = mark.held == vector.text_hash and vector.chunk < mark.chunks
-    return None if spoken_for else Problem.STALE
+    return None if is_held(vector, mark) else Problem.STALE

@@ -75,6 +75,8 @@ class Candidate(NamedTuple):
     """The term stream, joined by single spaces."""
     vector: bytes
     """The int8 copy of its vector; empty while it has none."""
+    text_hash: str
+    """Names the text that a vector must be made of to speak for it."""
 
 
 @dataclass(frozen=True, slots=True)

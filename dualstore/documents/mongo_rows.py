@@ -55,7 +55,7 @@ BURIED_FIELDS: Final[Fields] = {
 }
 """What a deletion has to know."""
 PRESENT_FIELDS: Final[Fields] = {**BURIED_FIELDS, "metadata": 1, "vector": 1}
-CANDIDATE_FIELDS: Final[Fields] = dict.fromkeys("thread ts author stream vector".split(), 1)
+CANDIDATE_FIELDS: Final[Fields] = dict.fromkeys("thread ts author stream vector thash".split(), 1)
 
 
 def new_stamp() -> str:
@@ -234,6 +234,7 @@ def to_candidate(row: Row) -> Candidate:
         author=row.get("author"),
         terms=row["stream"],
         vector=row.get("vector", b""),
+        text_hash=row["thash"],
     )
 
 

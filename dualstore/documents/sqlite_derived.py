@@ -36,12 +36,13 @@ class Derived:
                 draft.timestamp,
                 draft.author,
                 " ".join(kept(draft.indexed_text)),
+                draft.text_hash,
             )
             for seq, draft in pairs
         ]
         connection.executemany(
-            f"INSERT INTO streams_{self._n} (seq, id, thread, timestamp, author, terms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO streams_{self._n} (seq, id, thread, timestamp, author, terms, text_hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.executemany(

@@ -59,7 +59,8 @@ _FAMILY: Final = (
     "CREATE INDEX entries_{n}_tombstones ON entries_{n} (updated_at) WHERE deleted = 1",
     # What the ranking needs of a candidate stands together: one page to read instead of two.
     "CREATE TABLE streams_{n} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, thread,"
-    " timestamp INTEGER NOT NULL, author TEXT, terms TEXT NOT NULL, vector BLOB)",
+    " timestamp INTEGER NOT NULL, author TEXT, terms TEXT NOT NULL, vector BLOB,"
+    " text_hash TEXT NOT NULL)",
     "CREATE VIRTUAL TABLE terms_{n} USING fts5(terms, content = 'streams_{n}',"
     f" content_rowid = 'seq', detail = none, columnsize = 0, {FTS5_TOKENIZE})",
     "CREATE VIRTUAL TABLE vocabulary_{n} USING fts5vocab(terms_{n}, row)",

@@ -10,7 +10,7 @@ from dualstore.documents.sqlite_lanes import reading
 from dualstore.documents.sqlite_rows import id_list, seq_list
 from dualstore.documents.weights import weigh
 
-_CANDIDATE: Final = "s.id, s.thread, s.timestamp, s.author, terms, vector"
+_CANDIDATE: Final = "s.id, s.thread, s.timestamp, s.author, terms, vector, s.text_hash"
 
 
 def live_count(connection: sqlite3.Connection, number: int) -> int:
@@ -102,7 +102,6 @@ def _beside(
 
 
 def _to_candidate(row: Sequence[Any]) -> Candidate:
-    each, thread, timestamp, author, terms, vector = row
-    return Candidate(
-        each, None if thread == ODD else thread, timestamp, author, terms, vector or b""
-    )
+    each, thread, timestamp, author, terms, vector, text_hash = row
+    place = None if thread == ODD else thread
+    return Candidate(each, place, timestamp, author, terms, vector or b"", text_hash)

@@ -147,8 +147,8 @@ class _Table:
             self.add_up(word, out=row)
         known = self._known_words()
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
-        products = (vectors / lengths) @ self._rows.T
-        cosines = np.minimum(products[:, known.tokens] / known.lengths, 1.0)
+        products = self._rows @ (vectors / lengths).T  # this way round BLAS is the faster
+        cosines = np.minimum(products[known.tokens].T / known.lengths, 1.0)
         return [
             _nearest(word, row, known.words, at_least)
             for word, row in zip(words, cosines, strict=True)

@@ -5,10 +5,10 @@ asking the embedder. It names its embedder: copies made by another one are none.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,14 @@ from dualstore.embedders.base import Vectors
 
 _HEADER: Final = struct.Struct("<8sHH")
 _STEPS: Final = 127
+
+
+class Nearness(NamedTuple):
+    """How near an entry is to a vector."""
+
+    cosine: float
+    chunk: int
+    """The one that is so near."""
 
 
 def to_copies(vectors: Sequence[Vectors], identity: str) -> list[bytes]:
@@ -36,26 +44,38 @@ def to_copies(vectors: Sequence[Vectors], identity: str) -> list[bytes]:
     return copies
 
 
-def compared(
-    copies: Sequence[bytes], vector: Vectors, identity: str
-) -> list[tuple[float, int] | None]:
-    """For each entry the cosine of its nearest chunk, and which that is; None without a copy."""
-    tag = _tag(identity)
-    read = [_read(copy, tag) for copy in copies]
-    rows = [each for each in read if each is not None]
-    if not rows:
-        return [None] * len(copies)
-    steps = np.concatenate(rows).astype(np.float32)
-    lengths = np.maximum(np.linalg.norm(steps, axis=1), np.float32(1e-30))
-    cosines = (steps @ vector / lengths).tolist()
-    found: list[tuple[float, int] | None] = []
-    at = 0
-    for each in read:
-        count = 0 if each is None else len(each)
-        nearest = max(range(at, at + count), key=cosines.__getitem__, default=None)
-        found.append(None if nearest is None else (cosines[nearest], nearest - at))
-        at += count
+def compared(copies: Sequence[bytes], vector: Vectors, identity: str) -> list[Nearness | None]:
+    """How near each is by its nearest chunk; None without a copy."""
+    found: list[Nearness | None] = [None] * len(copies)
+    for length, places in _alike(copies).items():
+        rows, left = divmod(length - _HEADER.size, len(vector))
+        if rows > 0 and not left:
+            head = _HEADER.pack(_tag(identity), rows, len(vector))
+            mine = [place for place in places if copies[place].startswith(head)]
+            for place, one in zip(
+                mine, _nearness([copies[place] for place in mine], vector), strict=True
+            ):
+                found[place] = one
     return found
+
+
+def _alike(copies: Sequence[bytes]) -> dict[int, list[int]]:
+    """Places by length: those of one length are compared at once."""
+    alike: dict[int, list[int]] = {}
+    for place, copy in enumerate(copies):
+        alike.setdefault(len(copy), []).append(place)
+    return alike
+
+
+def _nearness(copies: Sequence[bytes], vector: Vectors) -> Iterable[Nearness]:
+    """Of copies that have as many chunks each."""
+    if not copies:
+        return ()
+    table = np.frombuffer(b"".join(copies), np.int8).reshape(len(copies), -1)
+    steps = table[:, _HEADER.size :].reshape(len(copies), -1, len(vector)).astype(np.float32)
+    lengths = np.sqrt(np.einsum("nrd,nrd->nr", steps, steps))
+    cosines = steps @ vector / np.maximum(lengths, np.float32(1e-30))
+    return map(Nearness, cosines.max(axis=1).tolist(), cosines.argmax(axis=1).tolist())
 
 
 def from_copy(copy: bytes, identity: str) -> Vectors | None:

@@ -10,8 +10,9 @@ from typing import Any, Final
 from dualstore.entry import Entry
 from dualstore.family import FamilySpec
 from dualstore.filters import EVERYTHING, METADATA, And, Filter, Leaf, Not, Op, Or
+from dualstore.outbox import IndexMark
 from dualstore.paths import values_at
-from dualstore.vectors.base import FieldValue
+from dualstore.vectors.base import FieldValue, VectorId
 
 ENTRY_FIELD: Final = "entry"
 """Says whose a vector is."""
@@ -65,6 +66,11 @@ def narrowed(where: Filter, spec: FamilySpec, *, supports: Supports) -> Filter:
 
     found = narrow(where)
     return found if supports(found) else EVERYTHING
+
+
+def is_held(vector: VectorId, mark: IndexMark) -> bool:
+    """Whether the mark says that the index holds this very vector."""
+    return mark.held == vector.text_hash and vector.chunk < mark.chunks
 
 
 def _asked(leaf: Leaf, paths: frozenset[str]) -> Filter:

@@ -9,6 +9,7 @@ from typing import Final
 
 from dualstore.documents.base import DocumentStore, Records, Scanned
 from dualstore.indexing.completing import completed
+from dualstore.indexing.filing import is_held
 from dualstore.indexing.indexes import Indexes
 from dualstore.vectors.base import VectorId
 
@@ -77,8 +78,7 @@ def _is_wanted(vector: VectorId, scanned: Scanned) -> bool:
     mark = scanned.mark
     if scanned.deleted or scanned.text_hash != vector.text_hash:
         return False
-    spoken_for = mark.held == vector.text_hash and vector.chunk < mark.chunks
-    return spoken_for or mark.claim_at is not None
+    return is_held(vector, mark) or mark.claim_at is not None
 
 
 def _key(id_: str) -> str:

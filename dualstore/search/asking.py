@@ -90,9 +90,9 @@ class Question:
                     best[each.term] = each
         return list(best.values())
 
-    def names(self, authors: Iterable[str]) -> frozenset[str]:
-        """The authors that it names, by any word of their name."""
-        return frozenset(author for author in authors if self.name_words([author]))
+    def names(self, author: str) -> bool:
+        """Whether it names the author, by any word of the name."""
+        return bool(self.name_words([author]))
 
     def name_words(self, authors: Iterable[str]) -> frozenset[str]:
         """Those of its words that name an author."""

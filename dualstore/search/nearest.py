@@ -1,10 +1,11 @@
 """Which entries are near to a vector: asks the index, and believes the documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
-from dualstore.documents.base import DocumentStore, Scanned
+from dualstore.differences import judged_vector
+from dualstore.documents.base import Candidate, DocumentStore
 from dualstore.embedders.base import Embedder
 from dualstore.errors import DualStoreError, VectorsGoneError
 from dualstore.filters import EVERYTHING, Filter, matches
@@ -25,6 +26,11 @@ _PAGE: Final = 500
 _SPARE: Final = 10
 
 
+class _Near(NamedTuple):
+    cosine: float
+    candidate: Candidate
+
+
 class Nearest:
     """The side of a search that knows vectors. What nobody speaks for is queued for removal."""
 
@@ -36,8 +42,8 @@ class Nearest:
         self._embedder = embedder
         self._removals = removals
 
-    async def ids(self, vector: Vector, *, where: Filter, limit: int) -> list[str]:
-        """Entries that the filter wants, nearest first, each once. Some may have changed since."""
+    async def find(self, vector: Vector, *, where: Filter, limit: int) -> list[Candidate]:
+        """Entries that the filter wants, nearest first, each once."""
         if where != EVERYTHING and await self._store.count(where) <= FEW:
             return await self._among_few(vector, where, limit)
         index = await self._indexes.live()
@@ -50,72 +56,77 @@ class Nearest:
             await self._indexes.live()  # which puts the loss on record
             raise
 
-    async def _among_few(self, vector: Vector, where: Filter, limit: int) -> list[str]:
+    async def _among_few(self, vector: Vector, where: Filter, limit: int) -> list[Candidate]:
         """By the copies in the documents, page by page."""
         await self._embedder.load()
-        cosines: dict[str, float] = {}
+        best: list[_Near] = []
         cursor: str | None = None
         while True:
             page = await self._store.page(where, limit=_PAGE, cursor=cursor)
-            candidates = await self._store.candidates_by_id([each.id for each in page.entries])
-            copies = [each.vector for each in candidates.values()]
-            found = compared(copies, vector, self._embedder.identity)
-            cosines |= {each: near[0] for each, near in zip(candidates, found, strict=True) if near}
+            found = await self._store.candidates_by_id([each.id for each in page.entries])
+            some = list(found.values())
+            nearest = compared([each.vector for each in some], vector, self._embedder.identity)
+            best += [
+                _Near(near.cosine, one) for one, near in zip(some, nearest, strict=True) if near
+            ]
+            best = _nearest_first(best)[:limit]
             cursor = page.next_cursor
             if cursor is None:
-                return _nearest_first(cosines)[:limit]
+                return [each.candidate for each in best]
 
     async def _asking(
         self, index: VectorIndex, vector: Vector, where: Filter, limit: int
-    ) -> list[str]:
+    ) -> list[Candidate]:
         """Asks for more until enough of what comes is true and wanted."""
         narrow = narrowed(where, self._store.spec, supports=index.supports)
-        believed: dict[str, str | None] = {}
-        cosines: dict[str, float] = {}
+        believed: dict[str, Candidate | None] = {}
+        nearest: dict[str, _Near] = {}
         ask = limit + _SPARE
         while True:
             hits = await index.query(vector, limit=ask, where=narrow)
             new = [hit for hit in hits if hit.id not in believed]
             believed |= await self._believed([hit.id for hit in new], where)
             for hit in new:
-                entry = believed[hit.id]
-                if entry is not None:
-                    cosines[entry] = max(hit.similarity, cosines.get(entry, hit.similarity))
-            if len(cosines) >= limit or len(hits) < ask or ask >= MOST:
-                return _nearest_first(cosines)[:limit]
+                one = believed[hit.id]
+                if one and (one.id not in nearest or nearest[one.id].cosine < hit.similarity):
+                    nearest[one.id] = _Near(hit.similarity, one)
+            if len(nearest) >= limit or len(hits) < ask or ask >= MOST:
+                return [each.candidate for each in _nearest_first(nearest.values())[:limit]]
             ask = min(MOST, 4 * ask)
 
-    async def _believed(self, ids: Sequence[str], where: Filter) -> dict[str, str | None]:
-        """The entry that each vector speaks for; None where it doesn't, or isn't wanted."""
-        parsed = {each: VectorId.parse(each) for each in ids}
-        marks = await self._store.marks(list({each.entry for each in parsed.values() if each}))
-        with suppress(DualStoreError):  # a full disk is no reason not to answer
-            lies = [each for each in ids if _is_lie(parsed[each], marks)]
-            await self._removals.add(lies[:MOST_LIES])
+    async def _believed(self, ids: Sequence[str], where: Filter) -> dict[str, Candidate | None]:
+        """What each vector speaks for; None where it doesn't, or isn't wanted."""
+        vectors = {each: VectorId.parse(each) for each in ids}
+        found = await self._store.candidates_by_id(
+            list({each.entry for each in vectors.values() if each})
+        )
         true = {
-            each: vector.entry
-            for each, vector in parsed.items()
-            if vector and _speaks_for(vector, marks.get(vector.entry))
+            each: found[vector.entry]
+            for each, vector in vectors.items()
+            if vector and vector.entry in found
+            if found[vector.entry].text_hash == vector.text_hash
         }
+        await self._doubt({each: vectors[each] for each in ids if each not in true})
         if where != EVERYTHING:
-            entries = await self._store.get(list(set(true.values())))
-            wanted = {each for each, entry in entries.items() if matches(where, entry)}
-            true = {each: entry for each, entry in true.items() if entry in wanted}
+            entries = await self._store.get([each.id for each in true.values()])
+            true = {
+                each: one
+                for each, one in true.items()
+                if one.id in entries and matches(where, entries[one.id])
+            }
         return {each: true.get(each) for each in ids}
 
+    async def _doubt(self, vectors: Mapping[str, VectorId | None]) -> None:
+        """Queue for removal what should be gone; of an entry that is due it goes anyway."""
+        if not vectors:
+            return
+        entries = {each.entry for each in vectors.values() if each}
+        with suppress(DualStoreError):  # a full disk is no reason not to answer
+            marks = await self._store.marks(list(entries))
+            lies = [each for each, one in vectors.items() if judged_vector(one, marks)]
+            await self._removals.add(lies[:MOST_LIES])
 
-def _nearest_first(cosines: Mapping[str, float]) -> list[str]:
+
+def _nearest_first(found: Iterable[_Near]) -> list[_Near]:
     """By the id where they are equally near, whatever order an index gave them in."""
-    return sorted(cosines, key=lambda each: (-told_apart(cosines[each]), each))
-
-
-def _speaks_for(vector: VectorId, scanned: Scanned | None) -> bool:
-    return bool(scanned and not scanned.deleted and scanned.text_hash == vector.text_hash)
-
-
-def _is_lie(vector: VectorId | None, marks: Mapping[str, Scanned]) -> bool:
-    """Whether the vector should be gone; one whose entry is due is seen to anyway."""
-    scanned = marks.get(vector.entry) if vector else None
-    if vector is None or scanned is None:
-        return True
-    return scanned.mark.claim_at is None and not _speaks_for(vector, scanned)
+    return sorted(found, key=lambda each: (-told_apart(each.cosine), each.candidate.id))

@@ -3,18 +3,25 @@
 import base64
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from dualstore.errors import CursorError
-from dualstore.search.ranking import Parts, Ranked
+from dualstore.search.ranking import Parts, Ranking
+
+_Kind = TypeVar("_Kind", str, float, int)
 
 _LARGEST: Final = 8 * 1024 * 1024
-_DIGITS: Final = 4
-_STEPS: Final = 10**_DIGITS
+_MOST_CHUNKS: Final = 2**16
+_FAST: Final = 1
+"""The level of compression: a cursor is made for every page, and read by few."""
+
+
+MODES: Final = (("neighbours",), ("text",), ("semantic",), ("text", "semantic"))
+"""What found an entry: by words counts 1, and by meaning 2."""
 
 
 class Pin(NamedTuple):
@@ -28,20 +35,34 @@ class Pin(NamedTuple):
     """Of its text, the one that is nearest to the question."""
 
 
-def pin_of(ranked: Ranked, *, modes: tuple[str, ...], chunk: int) -> Pin:
-    """Its numbers are rounded right here: the first page says what a cursor's would."""
-    parts = Parts(*(round(each, _DIGITS) for each in ranked.parts))
-    return Pin(ranked.id, round(ranked.score, _DIGITS), parts, modes, chunk)
-
-
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A ranking, or what is left of it."""
+    """A ranking, or what is left of it, in columns."""
 
-    pins: tuple[Pin, ...]
+    ranking: Ranking
+    found_by: list[int]
+    """Places in `MODES`."""
+    chunks: list[int]
     candidates: int
     cut: bool
     degraded: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ranking)
+
+    def __getitem__(self, at: int) -> Pin:
+        return Pin(*self.ranking[at], MODES[self.found_by[at]], self.chunks[at])
+
+    def part(self, start: int, end: int | None = None) -> "Pinned":
+        """Some of them, the numbers for all."""
+        ranking, some = self.ranking, slice(start, end)
+        parts = [column[some] for column in ranking.parts]
+        return replace(
+            self,
+            ranking=Ranking(ranking.ids[some], ranking.scores[some], parts),
+            found_by=self.found_by[some],
+            chunks=self.chunks[some],
+        )
 
 
 def sign_of(*question: object) -> str:
@@ -51,20 +72,27 @@ def sign_of(*question: object) -> str:
 
 def to_cursor(pinned: Pinned, sign: str) -> str:
     """As a text that can be handed around."""
-    rows = [
-        (pin.id, _steps(pin.score), [*map(_steps, pin.parts)], pin.modes, pin.chunk)
-        for pin in pinned.pins
-    ]
-    packed = orjson.dumps([sign, pinned.candidates, pinned.cut, pinned.degraded, rows])
-    return base64.urlsafe_b64encode(zlib.compress(packed, 6)).decode().rstrip("=")
+    ranking = pinned.ranking
+    columns = [ranking.ids, ranking.scores, *ranking.parts, pinned.found_by, pinned.chunks]
+    packed = orjson.dumps([sign, pinned.candidates, pinned.cut, pinned.degraded, columns])
+    return base64.urlsafe_b64encode(zlib.compress(packed, _FAST)).decode().rstrip("=")
 
 
 def from_cursor(cursor: object, sign: str) -> Pinned:
     """The opposite. Raises `CursorError` for what isn't one, or is another question's."""
     try:
-        mine, candidates, cut, degraded, rows = _unpacked(cursor)
-        pins = tuple(_pin(row) for row in rows)
-        pinned = Pinned(pins, int(candidates), bool(cut), tuple(map(str, degraded)))
+        mine, candidates, cut, degraded, columns = _unpacked(cursor)
+        ids, scores, *parts, found_by, chunks = columns
+        if len({len(each) for each in columns}) != 1 or len(parts) != len(Parts._fields):
+            raise ValueError("columns that don't fit together")
+        pinned = Pinned(
+            Ranking(_all(str, ids), _all(float, scores), [_all(float, each) for each in parts]),
+            _all(int, found_by, below=len(MODES)),
+            _all(int, chunks, below=_MOST_CHUNKS),
+            candidates=int(candidates),
+            cut=bool(cut),
+            degraded=tuple(_all(str, degraded)),
+        )
     except (ValueError, TypeError, OverflowError, zlib.error) as error:
         raise CursorError("the cursor is damaged, or none of a search") from error
     if mine != sign:
@@ -84,13 +112,9 @@ def _unpacked(cursor: object) -> Sequence[Any]:
     return found
 
 
-def _pin(row: Sequence[Any]) -> Pin:
-    id_, score, parts, modes, chunk = row
-    if not isinstance(id_, str):
-        raise TypeError("no id")
-    earned = Parts(*(float(each) / _STEPS for each in parts))
-    return Pin(id_, score / _STEPS, earned, tuple(map(str, modes)), int(chunk))
-
-
-def _steps(number: float) -> int:
-    return round(number * _STEPS)
+def _all(kind: type[_Kind], values: object, *, below: int | None = None) -> list[_Kind]:
+    if not isinstance(values, list) or not all(type(each) is kind for each in values):
+        raise TypeError(f"not all {kind.__name__}")
+    if below is not None and not all(0 <= each < below for each in values):
+        raise ValueError("a number that is none of ours")
+    return values

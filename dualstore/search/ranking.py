@@ -5,9 +5,9 @@ to; and something for being by whom, when and about what the question says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,9 @@ class Recipe:
 
 
 RECIPE: Final = Recipe()
+DIGITS: Final = 4
+"""Of a score and its parts, as they are shown."""
+_TOLD_APART: Final = 6
 
 
 class Parts(NamedTuple):
@@ -69,6 +72,25 @@ class Ranked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """Entries with what they earned, best first. In columns: there are hundreds, and few are shown.
+
+    Whoever makes a thousand objects for each question pays for collecting them.
+    """
+
+    ids: list[str]
+    scores: list[float]
+    parts: list[list[float]]
+    """A column for each field of `Parts`."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, at: int) -> Ranked:
+        return Ranked(self.ids[at], self.scores[at], Parts(*(column[at] for column in self.parts)))
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What a question wants, weighed."""
 
@@ -76,24 +98,26 @@ class Wanted:
     """Rarity by term."""
     related: Mapping[str, Mapping[str, float]]
     """By term: other terms, and the share of its weight that they earn."""
-    authors: frozenset[str]
-    """Those that it names."""
 
 
-class _Known(NamedTuple):
-    """A candidate, looked at."""
+@dataclass(slots=True)
+class _Table:
+    """All candidates so far, in columns."""
 
-    passages: list[dict[int, float]]
-    """Of each what it earns of the terms, by their rows."""
-    extra: Parts
-    order: tuple[bool, int, str]
-    """Who comes first of those that earned the same."""
-    says_something: bool
+    places: dict[str, int] = field(default_factory=dict)
+    """By id."""
+    newest: list[int] = field(default_factory=list)
+    in_other_words: list[bool] = field(default_factory=list)
+    says_something: list[bool] = field(default_factory=list)
     """If not it stands between its neighbours, and is never a hit."""
-
-    @property
-    def boost(self) -> float:
-        return sum(self.extra)
+    extras: list[float] = field(default_factory=list)
+    """Several of each: what `_extra` gives."""
+    starts: list[int] = field(default_factory=lambda: [0])
+    """Of each the first of its passages, and the number of all."""
+    rows: list[int] = field(default_factory=list)
+    columns: list[int] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    """What passages (columns) earn of terms (rows)."""
 
 
 class Ranker:
@@ -103,54 +127,61 @@ class Ranker:
         self, question: Question, wanted: Wanted, *, time_words: TimeWords, recipe: Recipe = RECIPE
     ) -> None:
         self._question = question
-        self._wanted = wanted
         self._time_words = time_words
         self._recipe = recipe
-        self._row_of = {term: row for row, term in enumerate(wanted.weights)}
-        self._related = _by_word(wanted.related, self._row_of, recipe.related)
         self._weights = np.array(list(wanted.weights.values()), np.float32)
-        self._known: dict[str, _Known] = {}
+        self._shares = _shares(wanted, recipe.related)
+        self._vocabulary = frozenset(self._shares)
+        self._is_named: dict[str, bool] = {}
+        self._table = _Table()
 
-    def add(self, candidates: Iterable[Candidate], cosines: Mapping[str, float]) -> None:
+    def add(self, candidates: Iterable[Candidate]) -> None:
         """Take in more of them; one that is known already stays as it is."""
+        table = self._table
         for each in candidates:
-            if each.id not in self._known:
+            if each.id not in table.places:
+                table.places[each.id] = len(table.places)
                 stream = each.terms.split(" ")
-                self._known[each.id] = _Known(
-                    passages=[self._matched(words) for words in self._passages(stream)],
-                    extra=self._extra(each, stream, cosines.get(each.id, 0.0)),
-                    order=(not self._says_it(each), -each.timestamp, each.id),
-                    says_something=bool(each.terms),
-                )
+                table.newest.append(-each.timestamp)
+                table.in_other_words.append(not self._says_it(each))
+                table.says_something.append(bool(each.terms))
+                table.extras += self._extra(each, stream)
+                self._add_passages(stream)
 
-    def ranked(self, links: Mapping[str, str] | None = None) -> list[Ranked]:
+    def ranked(
+        self, cosines: Mapping[str, float], links: Mapping[str, str] | None = None
+    ) -> Ranking:
         """Best first; ties go to what says it word for word, then by time, newest first, then id.
 
-        `links` leads from entries to the next ones in their threads; without them each entry
-        counts by itself.
+        `cosines` say how near to the question each is in meaning. `links` leads from entries to
+        the next ones in their threads; without them each entry counts by itself. What has no
+        words is not ranked.
         """
-        known = list(self._known.values())
-        earned = self._earned(known, links or {})
-        totals = [told_apart(own + one.boost) for own, one in zip(earned, known, strict=True)]
-        order = sorted(range(len(known)), key=lambda at: (-totals[at], known[at].order))
-        possible = self._possible()
-        return [
-            Ranked(
-                known[at].order[-1],
-                max(0.0, min(1.0, totals[at] / possible)),
-                known[at].extra._replace(terms=earned[at]),
-            )
-            for at in order
-            if known[at].says_something
-        ]
+        table = self._table
+        ids = list(table.places)
+        parts = np.zeros((len(Parts._fields), len(ids)))
+        parts[0] = self._earned(links or {})
+        parts[1:-1] = np.reshape(table.extras, (len(ids), len(parts) - 2)).T
+        near = np.array([cosines.get(each, 0.0) for each in ids])
+        parts[-1] = self._recipe.meaning * near.clip(0.0)
+        totals = parts.sum(axis=0).round(_TOLD_APART)
+        tied = np.array(_sorted_by(ids, table.newest, table.in_other_words), np.intp)
+        order = tied[np.argsort(-totals[tied], kind="stable")]
+        order = order[np.array(table.says_something, bool)[order]]
+        return Ranking(
+            [ids[at] for at in order],
+            _shown(totals[order] / self._possible()),
+            parts[:, order].round(DIGITS).tolist(),
+        )
 
     def _says_it(self, candidate: Candidate) -> bool:
-        return f" {self._question.verbatim} " in f" {candidate.terms} "
+        verbatim, terms = self._question.verbatim, candidate.terms
+        return verbatim in terms and f" {verbatim} " in f" {terms} "
 
     def _possible(self) -> float:
         recipe, asked = self._recipe, self._question
         possible = 1.0 + recipe.meaning
-        if self._wanted.authors:
+        if any(self._is_named.values()):
             possible += recipe.author
         if asked.asks_when:
             possible += recipe.when
@@ -158,35 +189,36 @@ class Ranker:
             possible += recipe.month + (recipe.day if asked.date.day else 0.0)
         return possible
 
-    def _passages(self, stream: Sequence[str]) -> list[set[str]]:
-        size = self._recipe.passage
-        return [set(stream)] if len(stream) <= size * 3 // 2 else _passages(stream, size)
+    def _add_passages(self, stream: Sequence[str]) -> None:
+        table = self._table
+        at = table.starts[-1]
+        for words in _passages(stream, self._recipe.passage):
+            for row, share in self._matched(words).items():
+                table.rows.append(row)
+                table.columns.append(at)
+                table.shares.append(share)
+            at += 1
+        table.starts.append(at)
 
-    def _matched(self, words: set[str]) -> dict[int, float]:
+    def _matched(self, words: Sequence[str]) -> dict[int, float]:
         """What a passage earns of each term."""
         earned: dict[int, float] = {}
-        for word in words & self._related.keys():
-            for row, share in self._related[word]:
-                earned[row] = max(share, earned.get(row, 0.0))
-        for word in words & self._row_of.keys():
-            earned[self._row_of[word]] = 1.0
+        for word in self._vocabulary.intersection(words):
+            for row, share in self._shares[word]:
+                if share > earned.get(row, 0.0):
+                    earned[row] = share
         return earned
 
-    def _earned(self, known: Sequence["_Known"], links: Mapping[str, str]) -> list[float]:
+    def _earned(self, links: Mapping[str, str]) -> Row:
         """The share of all terms, each at its best place in a window around the best passage."""
-        total = float(self._weights.sum())
-        if not known or total <= 0:
-            return [0.0] * len(known)
-        starts = np.cumsum([0, *(len(each.passages) for each in known)])
-        own = np.zeros((len(self._weights), int(starts[-1])), np.float32)
-        passages = chain.from_iterable(each.passages for each in known)
-        cells = [(row, at, share) for at, one in enumerate(passages) for row, share in one.items()]
-        if cells:
-            rows, columns, shares = zip(*cells, strict=True)
-            own[rows, columns] = shares
-        ids = [each.order[-1] for each in known]
-        sums = self._weights @ self._in_windows(own, _chained(ids, starts, links)) / total
-        best: list[float] = np.maximum.reduceat(sums, starts[:-1]).tolist()
+        table, total = self._table, float(self._weights.sum())
+        if not table.places or total <= 0:
+            return np.zeros(len(table.places), np.float32)
+        own = np.zeros((len(self._weights), table.starts[-1]), np.float32)
+        own[table.rows, table.columns] = table.shares
+        after = _chained(table.places, table.starts, links)
+        sums = self._weights @ self._in_windows(own, after) / total
+        best: Row = np.maximum.reduceat(sums, table.starts[:-1])
         return best
 
     def _in_windows(self, own: Row, after: NDArray[np.intp]) -> Row:
@@ -200,28 +232,52 @@ class Ranker:
             at = np.arange(count)
             for distance in range(recipe.reach):
                 at = step[at]
-                found = np.maximum(found, share * recipe.decay**distance * padded[:, at])
+                np.maximum(found, share * recipe.decay**distance * padded[:, at], out=found)
         return found
 
-    def _extra(self, candidate: Candidate, stream: Sequence[str], cosine: float) -> Parts:
+    def _extra(
+        self, candidate: Candidate, stream: Sequence[str]
+    ) -> tuple[float, float, float, float]:
+        """For the author, the date, a time that it tells, and for only asking: as in `Parts`."""
         recipe, asked = self._recipe, self._question
         date = 0.0
         if asked.date and asked.date.fits(candidate.timestamp):
             date = recipe.month
             if asked.date.fits_day(candidate.timestamp):
                 date += recipe.day
-        return Parts(
-            author=recipe.author if candidate.author in self._wanted.authors else 0.0,
-            date=date,
-            when=recipe.when if asked.asks_when and self._time_words.are_in(stream) else 0.0,
-            question=-recipe.question if stream[-1] == ASKS else 0.0,
-            meaning=recipe.meaning * max(0.0, cosine),
+        return (
+            recipe.author if self._names(candidate.author) else 0.0,
+            date,
+            recipe.when if asked.asks_when and self._time_words.are_in(stream) else 0.0,
+            -recipe.question if stream[-1] == ASKS else 0.0,
         )
+
+    def _names(self, author: str | None) -> bool:
+        if author is None:
+            return False
+        if author not in self._is_named:
+            self._is_named[author] = self._question.names(author)
+        return self._is_named[author]
+
+
+def by_cosine(cosines: Mapping[str, float], timestamps: Mapping[str, int]) -> Ranking:
+    """By meaning alone; ties go by time, newest first, then id."""
+    totals = {each: told_apart(cosine) for each, cosine in cosines.items()}
+    ids = sorted(totals, key=lambda each: (-totals[each], -timestamps[each], each))
+    scores = _shown(np.array([totals[each] for each in ids]))
+    nothing = [0.0] * len(ids)
+    meaning = [round(cosines[each], DIGITS) for each in ids]
+    return Ranking(ids, scores, [*[nothing] * (len(Parts._fields) - 1), meaning])
+
+
+def _shown(shares: NDArray[np.floating[Any]]) -> list[float]:
+    shown: list[float] = shares.clip(0.0, 1.0).round(DIGITS).tolist()
+    return shown
 
 
 def told_apart(earned: float) -> float:
     """The number that entries are ranked by: what differs in less depends on the machine."""
-    return round(earned, 6)
+    return round(earned, _TOLD_APART)
 
 
 def linked(neighbours: Mapping[str, Neighbours]) -> dict[str, str]:
@@ -237,37 +293,44 @@ def linked(neighbours: Mapping[str, Neighbours]) -> dict[str, str]:
     return links
 
 
-def _by_word(
-    related: Mapping[str, Mapping[str, float]], row_of: Mapping[str, int], most: float
-) -> dict[str, list[tuple[int, float]]]:
+def _shares(wanted: Wanted, most: float) -> dict[str, list[tuple[int, float]]]:
+    """By word: the rows of the terms that it earns something of, and how much."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for term, words in related.items():
-        for word, share in words.items():
-            found.setdefault(word, []).append((row_of[term], most * share))
+    for row, term in enumerate(wanted.weights):
+        found.setdefault(term, []).append((row, 1.0))
+        for word, share in wanted.related.get(term, {}).items():
+            found.setdefault(word, []).append((row, most * share))
     return found
 
 
-def _passages(stream: Sequence[str], size: int) -> list[set[str]]:
-    passages: list[set[str]] = [set()]
-    words = 0
-    for term in stream:
-        if words == size and not term.startswith("="):
-            passages.append(set())
-            words = 0
-        passages[-1].add(term)
-        words += not term.startswith("=")
-    return passages
+def _passages(stream: Sequence[str], size: int) -> list[Sequence[str]]:
+    """As many words each; the wholes that stand behind a word are its, and don't count."""
+    if len(stream) <= size * 3 // 2:
+        return [stream]
+    words = [at for at, term in enumerate(stream) if not term.startswith("=")]
+    cuts = [0, *words[size::size], len(stream)]
+    return [stream[start:end] for start, end in pairwise(cuts)]
 
 
 def _chained(
-    ids: Sequence[str], starts: NDArray[np.intp], links: Mapping[str, str]
+    places: Mapping[str, int], starts: Sequence[int], links: Mapping[str, str]
 ) -> NDArray[np.intp]:
     """For each passage the next one, for the last of a chain the number of all."""
-    count = int(starts[-1])
+    count = starts[-1]
     after = np.arange(1, count + 2)
     after[count] = count
-    place = {each: at for at, each in enumerate(ids)}
-    for at, each in enumerate(ids):
-        following = place.get(links.get(each, ""))
-        after[starts[at + 1] - 1] = count if following is None else starts[following]
+    after[np.array(starts[1:]) - 1] = count
+    for each, following in links.items():
+        if each in places and following in places:
+            after[starts[places[each] + 1] - 1] = starts[places[following]]
     return after
+
+
+def _sorted_by(
+    ids: Sequence[str], newest: Sequence[int], in_other_words: Sequence[bool]
+) -> list[int]:
+    """Places in order of the last column, then of those before it."""
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    order.sort(key=newest.__getitem__)
+    order.sort(key=in_other_words.__getitem__)
+    return order

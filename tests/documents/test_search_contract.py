@@ -61,7 +61,8 @@ async def test_a_candidate_brings_what_the_ranking_needs(store: DocumentStore) -
     given = draft("a", "parseConfig in src/app.ts:42", at=5, session_id="s", author="Ann")
     await put(store, [given, draft("b", "parseConfig")])
     first = next(one for one in (await store.candidates(terms("src"))).found)
-    assert first == Candidate("a", "s", 5, "Ann", stream("Ann: parseConfig in src/app.ts:42"), b"")
+    terms_of_it = stream("Ann: parseConfig in src/app.ts:42")
+    assert first == Candidate("a", "s", 5, "Ann", terms_of_it, b"", given.text_hash)
     await index(store, vector=bytes(range(256)))
     assert (await store.candidates(terms("src"))).found == (
         first._replace(vector=bytes(range(256))),
@@ -178,12 +179,13 @@ async def test_of_a_long_text_only_the_head_is_searched(store: DocumentStore) ->
 
 
 async def test_candidates_by_id(store: DocumentStore) -> None:
-    await put(store, [draft("a", "red", at=4, session_id="s"), draft("b", "..."), draft("c")])
+    red, blank = draft("a", "red", at=4, session_id="s"), draft("b", "...")
+    await put(store, [red, blank, draft("c")])
     await store.delete(["c"], now=NOW)
     found = await store.candidates_by_id(["b", "a", "c", "nobody", "a"])
     assert found == {
-        "a": Candidate("a", "s", 4, None, "red", b""),
-        "b": Candidate("b", None, NOW, None, "", b""),
+        "a": Candidate("a", "s", 4, None, "red", b"", red.text_hash),
+        "b": Candidate("b", None, NOW, None, "", b"", blank.text_hash),
     }
     assert await store.candidates_by_id([]) == {}
 
@@ -214,7 +216,7 @@ async def test_neighbours_stand_beside_by_time_then_id_nearest_first(store: Docu
     assert _ids(found["m3"]) == (["m2", "m1"], ["m4", "m5"])
     assert _ids(found["m1"]) == ([], ["m2", "m3", "m4"])
     assert _ids(found["m5"]) == (["m4", "m3"], [])
-    assert found["m1"].after[0] == Candidate("m2", "s", 2, None, "two", b"")
+    assert found["m1"].after[0] == Candidate("m2", "s", 2, None, "two", b"", THREAD[1].text_hash)
 
 
 async def test_neighbours_on_one_side_only(store: DocumentStore) -> None:

@@ -1,6 +1,7 @@
 """Cursors: whole there and back, and nothing else taken."""
 
 import base64
+import random
 import zlib
 from dataclasses import replace
 from typing import Any
@@ -12,16 +13,23 @@ from hypothesis import strategies as st
 
 from dualstore.errors import CursorError
 from dualstore.filters import EVERYTHING, parse
-from dualstore.search.pins import Pin, Pinned, from_cursor, pin_of, sign_of, to_cursor
-from dualstore.search.ranking import Parts, Ranked
+from dualstore.search.pins import Pin, Pinned, from_cursor, sign_of, to_cursor
+from dualstore.search.ranking import Parts, Ranking
 from tests.documents.strategies import IDS
 
 SIGN = sign_of("family", "question", "hybrid", EVERYTHING)
-PINS = tuple(
-    Pin(f"entry {number}", (40 - number) / 64, Parts(terms=0.5, question=-0.06), ("text",), number)
-    for number in range(40)
+PINNED = Pinned(
+    Ranking(
+        [f"entry {number}" for number in range(40)],
+        [(40 - number) / 64 for number in range(40)],
+        [[0.5] * 40, *[[0.0] * 40] * 3, [-0.06] * 40, [0.25] * 40],
+    ),
+    [number % 4 for number in range(40)],
+    list(range(40)),
+    candidates=77,
+    cut=True,
+    degraded=("without meaning: ü", "x"),
 )
-PINNED = Pinned(PINS, candidates=77, cut=True, degraded=("without meaning: ü", "x"))
 
 SHARES = st.floats(-1, 1.5, allow_nan=False).map(lambda number: round(number, 4))
 
@@ -31,31 +39,39 @@ def packed(content: Any, *, level: int = 9) -> str:
     return base64.urlsafe_b64encode(zipped).decode().rstrip("=")
 
 
-def row(**changed: Any) -> list[Any]:
-    fields = {"id": "a", "score": 1, "parts": [1, 2, 3, 4, 5, 6], "modes": ["text"], "chunk": 0}
-    return list((fields | changed).values())
+def columns(**changed: Any) -> list[Any]:
+    """Of a ranking of one."""
+    fields: dict[str, list[Any]] = {
+        "ids": ["a"],
+        "scores": [0.5],
+        "parts": [[0.1]] * 6,
+        "found": [1],
+        "chunks": [0],
+    }
+    ids, scores, parts, found, chunks = (fields | changed).values()
+    return [ids, scores, *parts, found, chunks]
 
 
 def test_what_was_pinned_comes_back() -> None:
-    rounded = replace(PINNED, pins=tuple(pin._replace(score=round(pin.score, 4)) for pin in PINS))
-    assert from_cursor(to_cursor(PINNED, SIGN), SIGN) == rounded
+    assert from_cursor(to_cursor(PINNED, SIGN), SIGN) == PINNED
 
 
 def test_the_end_is_a_ranking_too() -> None:
-    empty = Pinned((), candidates=0, cut=False, degraded=())
+    empty = PINNED.part(40)
+    assert not len(empty)
     assert from_cursor(to_cursor(empty, SIGN), SIGN) == empty
+
+
+def test_a_part_has_the_pins_of_its_stretch() -> None:
+    some = PINNED.part(3, 5)
+    assert [some[at] for at in range(len(some))] == [PINNED[3], PINNED[4]]
+    assert PINNED[3].modes == ("text", "semantic")
+    assert (some.candidates, some.cut, some.degraded) == (77, True, PINNED.degraded)
 
 
 @given(
     st.lists(
-        st.builds(
-            Pin,
-            IDS,
-            SHARES,
-            st.builds(Parts, *[SHARES] * 6),
-            st.lists(st.sampled_from(["text", "semantic", "neighbours"])).map(tuple),
-            st.integers(0, 300),
-        ),
+        st.tuples(IDS, *[SHARES] * 7, st.integers(0, 3), st.integers(0, 300)),
         max_size=8,
     ),
     st.integers(0, 2**40),
@@ -63,30 +79,26 @@ def test_the_end_is_a_ranking_too() -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3),
 )
 def test_any_ranking_survives_to_the_last_digit(
-    pins: list[Pin], candidates: int, cut: bool, degraded: list[str]
+    rows: list[tuple[Any, ...]], candidates: int, cut: bool, degraded: list[str]
 ) -> None:
-    pinned = Pinned(tuple(pins), candidates, cut, tuple(degraded))
+    ids, scores, *parts, found_by, chunks = ([row[at] for row in rows] for at in range(10))
+    pinned = Pinned(Ranking(ids, scores, parts), found_by, chunks, candidates, cut, tuple(degraded))
     cursor = to_cursor(pinned, SIGN)
     assert from_cursor(cursor, SIGN) == pinned
     assert cursor.isascii()
     assert cursor.replace("-", "").replace("_", "").isalnum()
 
 
-@given(st.floats(0, 1), st.builds(Parts, *[st.floats(-1, 1)] * 6))
-def test_what_is_pinned_is_what_a_cursor_would_say(score: float, parts: Parts) -> None:
-    pin = pin_of(Ranked("a", score, parts), modes=("text",), chunk=2)
-    assert abs(pin.score - score) <= 0.00005
-    assert all(abs(one - other) <= 0.00005 for one, other in zip(pin.parts, parts, strict=True))
-    pinned = Pinned((pin,), 1, False, ())
-    assert from_cursor(to_cursor(pinned, SIGN), SIGN) == pinned
-
-
 def test_a_long_ranking_is_a_cursor_of_some_kilobytes() -> None:
-    pins = tuple(
-        Pin(f"{number * 7919:032x}", 1 - number / 1000, Parts(terms=number / 7000), ("text",), 0)
-        for number in range(700)
+    chance = random.Random(1)
+    numbers = range(700)
+    ranking = Ranking(
+        [f"{chance.getrandbits(128):032x}" for _ in numbers],
+        [1 - number / 1000 for number in numbers],
+        [[round(chance.random(), 4) for _ in numbers], *[[0.0] * 700] * 4, [0.25] * 700],
     )
-    assert len(to_cursor(replace(PINNED, pins=pins), SIGN)) < 40_000
+    pinned = replace(PINNED, ranking=ranking, found_by=[1] * 700, chunks=[0] * 700)
+    assert len(to_cursor(pinned, SIGN)) < 40_000
 
 
 OTHERS = [
@@ -112,11 +124,12 @@ def test_the_same_question_has_the_same_sign() -> None:
     assert sign_of("f", "a\ud800", "text") != sign_of("f", "a\ud801", "text")
 
 
-GOOD = [SIGN, 1, False, [], [row()]]
+GOOD = [SIGN, 1, False, [], columns()]
 
 
 def test_the_form_that_is_broken_below_is_good() -> None:
-    assert from_cursor(packed(GOOD), SIGN).pins[0].id == "a"
+    pin = from_cursor(packed(GOOD), SIGN)[0]
+    assert pin == Pin("a", 0.5, Parts(*[0.1] * 6), ("text",), 0)
 
 
 @pytest.mark.parametrize(
@@ -130,21 +143,26 @@ def test_the_form_that_is_broken_below_is_good() -> None:
         base64.urlsafe_b64encode(b'["not zipped"]').decode(),
         base64.urlsafe_b64encode(zlib.compress(b"{not json")).decode(),
         *map(packed, (None, 5, {}, [], "text", {"a": 1}, GOOD[:4], [*GOOD, 1])),
-        packed([SIGN, "many", False, [], [row()]]),
-        packed([SIGN, None, False, [], [row()]]),
-        packed([SIGN, 1, False, 5, [row()]]),
+        packed([SIGN, "many", False, [], columns()]),
+        packed([SIGN, None, False, [], columns()]),
+        packed([SIGN, 1, False, 5, columns()]),
         packed([SIGN, 1, False, [], 5]),
-        packed([SIGN, 1, False, [], [5]]),
-        packed([SIGN, 1, False, [], [row()[:4]]]),
-        packed([SIGN, 1, False, [], [row(id=5)]]),
-        packed([SIGN, 1, False, [], [row(score="best")]]),
-        packed([SIGN, 1, False, [], [row(score=None)]]),
-        packed([SIGN, 1, False, [], [row(parts=[1] * 7)]]),
-        packed([SIGN, 1, False, [], [row(parts=["much"])]]),
-        packed([SIGN, 1, False, [], [row(parts=[[[[[1]]]]])]]),
-        packed([SIGN, 1, False, [], [row(modes=5)]]),
-        packed([SIGN, 1, False, [], [row(chunk="first")]]),
-        packed([SIGN, 1, False, [], [row(chunk=[])]]),
+        packed([SIGN, 1, False, [], [5] * 10]),
+        packed([SIGN, 1, False, [], columns()[:9]]),
+        packed([SIGN, 1, False, [], [*columns(), [1]]]),
+        packed([SIGN, 1, False, [], columns(ids=[5])]),
+        packed([SIGN, 1, False, [], columns(ids=["a", "b"])]),
+        packed([SIGN, 1, False, [], columns(ids="a")]),
+        packed([SIGN, 1, False, [], columns(scores=["best"])]),
+        packed([SIGN, 1, False, [], columns(scores=[None])]),
+        packed([SIGN, 1, False, [], columns(parts=[[1.0]] * 5)]),
+        packed([SIGN, 1, False, [], columns(parts=[["much"]] * 6)]),
+        packed([SIGN, 1, False, [], columns(parts=[[[[[1]]]]] * 6)]),
+        packed([SIGN, 1, False, [], columns(found=[4])]),
+        packed([SIGN, 1, False, [], columns(found=[-1])]),
+        packed([SIGN, 1, False, [], columns(found=[True])]),
+        packed([SIGN, 1, False, [], columns(chunks=["first"])]),
+        packed([SIGN, 1, False, [], columns(chunks=[-1])]),
     ],
 )
 def test_garbage_is_refused(cursor: object) -> None:
@@ -166,7 +184,7 @@ def test_a_bit_that_flips_is_noticed_or_does_no_harm(place: int, flip: int) -> N
         found = from_cursor(base64.urlsafe_b64encode(raw).decode(), SIGN)
     except CursorError:
         return
-    assert len(found.pins) == len(PINS)
+    assert len(found) == len(PINNED)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +198,7 @@ def test_a_zip_bomb_is_not_unzipped(content: bytes) -> None:
 
 
 def test_a_ranking_that_is_too_large_to_be_one_is_refused() -> None:
-    largest = [SIGN, 1, False, ["x" * (8 * 1024 * 1024)], [row()]]
+    largest = [SIGN, 1, False, ["x" * (8 * 1024 * 1024)], columns()]
     assert len(packed(largest)) < 20_000
     with pytest.raises(CursorError, match="damaged"):
         from_cursor(packed(largest), SIGN)

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from dualstore.documents.base import Candidate, Neighbours
 from dualstore.search.asking import Question
-from dualstore.search.ranking import RECIPE, Parts, Ranked, Ranker, Recipe, Wanted, linked
+from dualstore.search.ranking import (
+    DIGITS,
+    RECIPE,
+    Parts,
+    Ranked,
+    Ranker,
+    Ranking,
+    Recipe,
+    Wanted,
+    linked,
+)
 from dualstore.search.timely import TimeWords
 from dualstore.terms import Analyzer
 
@@ -22,7 +32,7 @@ Related = Mapping[str, Mapping[str, float]]
 
 
 def entry(id_: str, text: str = "words", *, at: int = 0, author: str | None = None) -> Candidate:
-    return Candidate(id_, "thread", at, author, " ".join(ANALYZER.kept(text)), b"")
+    return Candidate(id_, "thread", at, author, " ".join(ANALYZER.kept(text)), b"", "")
 
 
 def at(*date: int) -> int:
@@ -45,11 +55,14 @@ def rank(
     wanted = Wanted(
         weights=sought if weights is None else weights,
         related=related or {},
-        authors=question.names(each.author for each in entries if each.author),
     )
     ranker = Ranker(question, wanted, time_words=TIMES, recipe=recipe)
-    ranker.add(entries, cosines or {})
-    return ranker.ranked(dict(pairwise(thread)))
+    ranker.add(entries)
+    return rows(ranker.ranked(cosines or {}, dict(pairwise(thread))))
+
+
+def rows(ranking: Ranking) -> list[Ranked]:
+    return [ranking[at] for at in range(len(ranking))]
 
 
 def by_id(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
@@ -57,11 +70,11 @@ def by_id(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
 
 
 def terms(ranked: Sequence[Ranked]) -> dict[str, float]:
-    return {each.id: round(each.parts.terms, 5) for each in ranked}
+    return {each.id: round(each.parts.terms, DIGITS) for each in ranked}
 
 
 def rounded(**numbers: float) -> dict[str, float]:
-    return {name: round(number, 5) for name, number in numbers.items()}
+    return {name: round(number, DIGITS) for name, number in numbers.items()}
 
 
 # Terms
@@ -75,7 +88,7 @@ def test_an_entry_earns_the_share_of_the_terms_it_holds() -> None:
     )
     assert [each.id for each in found] == ["all", "two", "none"]
     assert terms(found) == rounded(all=1.0, two=0.5, none=0.0)
-    assert by_id(found)["all"].score == pytest.approx(1 / 1.3)
+    assert by_id(found)["all"].score == pytest.approx(1 / 1.3, abs=1e-4)
     assert by_id(found)["none"].score == 0.0
 
 
@@ -110,12 +123,10 @@ def test_related_words_earn_a_share() -> None:
 
 
 def test_who_is_added_twice_stays_as_he_was() -> None:
-    ranker = Ranker(
-        Question("red", ANALYZER), Wanted({"red": 1.0}, {}, frozenset()), time_words=TIMES
-    )
-    ranker.add([entry("a", "red")], {"a": 0.5})
-    ranker.add([entry("a", "blue"), entry("b", "red")], {"a": 1.0})
-    found = by_id(ranker.ranked())
+    ranker = Ranker(Question("red", ANALYZER), Wanted({"red": 1.0}, {}), time_words=TIMES)
+    ranker.add([entry("a", "red")])
+    ranker.add([entry("a", "blue"), entry("b", "red")])
+    found = by_id(rows(ranker.ranked({"a": 0.5})))
     assert sorted(found) == ["a", "b"]
     assert found["a"].parts == Parts(terms=1.0, meaning=0.15)
 
@@ -181,9 +192,9 @@ def test_two_threads_do_not_meet() -> None:
         }
     )
     question = Question("red", ANALYZER)
-    ranker = Ranker(question, Wanted({"red": 1.0}, {}, frozenset()), time_words=TIMES)
-    ranker.add(entries, {})
-    assert {each.id for each in ranker.ranked(links) if each.score} == {"a", "b"}
+    ranker = Ranker(question, Wanted({"red": 1.0}, {}), time_words=TIMES)
+    ranker.add(entries)
+    assert {each.id for each in rows(ranker.ranked({}, links)) if each.score} == {"a", "b"}
 
 
 # Long entries
@@ -197,7 +208,7 @@ def test_a_long_entry_is_read_in_passages_that_neighbour_each_other() -> None:
     text = f"red {words(63)} {words(64)} green {words(63)}"
     (only,) = rank("red green", [entry("a", text)])
     # red is two passages before green: 0.5 of green for red's, 0.64 of red for green's
-    assert only.parts.terms == pytest.approx((1 + 0.8 * 0.8) / 2)
+    assert only.parts.terms == pytest.approx((1 + 0.8 * 0.8) / 2, abs=1e-4)
 
 
 def test_what_is_far_apart_in_a_long_entry_does_not_count_together() -> None:
@@ -211,7 +222,7 @@ def test_an_entry_of_one_and_a_half_passages_is_one() -> None:
     whole = rank("red green", [entry("a", f"red {words(94)} green")])
     parted = rank("red green", [entry("a", f"red {words(95)} green")])
     assert whole[0].parts.terms == pytest.approx(1.0)
-    assert parted[0].parts.terms == pytest.approx((1 + 0.8) / 2)
+    assert parted[0].parts.terms == pytest.approx((1 + 0.8) / 2, abs=1e-4)
 
 
 def test_the_next_entry_is_next_to_the_last_passage() -> None:
@@ -227,7 +238,7 @@ def test_the_next_entry_is_next_to_the_last_passage() -> None:
 def test_an_author_that_is_named_earns_something() -> None:
     found = rank("what did Ann say", [entry("a", author="Ann"), entry("b", author="Bob")])
     assert [each.parts.author for each in found] == [0.24, 0.0]
-    assert found[0].score == pytest.approx(0.24 / (1 + 0.3 + 0.24))
+    assert found[0].score == pytest.approx(0.24 / (1 + 0.3 + 0.24), abs=1e-4)
 
 
 def test_a_date_earns_by_month_and_by_day() -> None:
@@ -240,10 +251,10 @@ def test_a_date_earns_by_month_and_by_day() -> None:
     assert found["day"].parts.date == pytest.approx(0.5)
     assert found["month"].parts.date == pytest.approx(0.2)
     assert found["year"].parts.date == 0.0
-    assert found["day"].score == pytest.approx(0.5 / (1 + 0.3 + 0.5))
+    assert found["day"].score == pytest.approx(0.5 / (1 + 0.3 + 0.5), abs=1e-4)
     (only,) = rank("in May 2023", entries[:1])
     assert only.parts.date == pytest.approx(0.2)
-    assert only.score == pytest.approx(0.2 / (1 + 0.3 + 0.2))
+    assert only.score == pytest.approx(0.2 / (1 + 0.3 + 0.2), abs=1e-4)
 
 
 def test_who_says_when_earns_it_where_that_is_asked() -> None:
@@ -256,7 +267,7 @@ def test_who_says_when_earns_it_where_that_is_asked() -> None:
 def test_who_only_asks_loses_something() -> None:
     found = by_id(rank("red", [entry("asks", "red?"), entry("says", "red")]))
     assert (found["asks"].parts.question, found["says"].parts.question) == (-0.06, 0.0)
-    assert found["asks"].score == pytest.approx(0.94 / 1.3)
+    assert found["asks"].score == pytest.approx(0.94 / 1.3, abs=1e-4)
     (only,) = rank("red", [entry("a", "blue?")])
     assert (only.score, sum(only.parts)) == (0.0, -0.06)
 
@@ -348,13 +359,13 @@ def test_scores_lie_between_0_and_1_and_are_the_sum_of_their_parts(
         question, entries, related=known, cosines=cosines, thread=[one.id for one in entries]
     )
     possible = 1.3
-    possible += 0.24 if asked.names(["Ann"]) and any(one.author == "Ann" for one in entries) else 0
+    possible += 0.24 if asked.names("Ann") and any(one.author == "Ann" for one in entries) else 0
     possible += 0.15 if asked.asks_when else 0
     possible += (0.5 if asked.date.day else 0.2) if asked.date else 0
     for each in found:
         assert 0 <= each.score <= 1
         earned = sum(each.parts)
-        assert each.score == pytest.approx(max(0, earned) / possible, abs=1e-5)
+        assert each.score == pytest.approx(max(0, earned) / possible, abs=1e-4)
         assert -0.06 <= each.parts.question <= 0 <= min(each.parts.terms, each.parts.meaning)
     scores = [each.score for each in found]
     assert scores == sorted(scores, reverse=True)
