@@ -16,7 +16,7 @@ from dualstore.errors import (
     UnavailableError,
     VectorsGoneError,
 )
-from dualstore.indexing.breaker import CLOSED
+from dualstore.breaker import CLOSED
 from dualstore.indexing.work import IndexingStatus, IndexWork, Left
 
 _LOG = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 import random
 
-from dualstore.indexing.breaker import CLOSED, FIRST_PAUSE, LONGEST_PAUSE
+from dualstore.breaker import CLOSED, FIRST_PAUSE, LONGEST_PAUSE
 
 
 def test_it_is_closed_at_first_and_opens_with_a_failure() -> None:
