@@ -106,11 +106,12 @@ class RemoteSource(Protocol):
 
     @abstractmethod
     def follow(self) -> AsyncIterator[Change]:
-        """What happens from now on; once it is connected, first a `CONNECTED` of no session.
+        """What happens from now on, by session in order.
 
-        Nothing that happens after that is missed, so what happened before is asked for then. What
-        can't be read is left out: it shows by its missing sequence number. Leaving it early needs
-        an `aclose`, or the connection stays open for a while.
+        It begins with a `CONNECTED` of no session, which may come again: what happened before each
+        of them has to be asked for, and nothing is missed after the last. What can't be read is
+        left out, and shows by its missing sequence number. Leaving it early needs an `aclose`, or
+        the connection stays open for a while.
 
         It ends by raising `UnavailableError`: what happened since then has to be asked with
         `fetch_history`. Raises `RemoteError` where `capabilities` don't have it.

@@ -2,7 +2,8 @@
 
 Facts of release 1.18 that this rests on: listing across projects loses ties between pages, so it
 is asked in one; `/sync/history` fails when about a thousand sessions are named; ids of another
-form are answered as a fault of the server's, so they are never asked for.
+form are answered as a fault of the server's, so they are never asked for; its stream begins with
+`server.connected` some milliseconds before it listens to what happens.
 """
 
 import logging
@@ -15,6 +16,7 @@ import orjson
 
 from dualstore.errors import InvalidInputError, RemoteError
 from dualstore.remote.base import (
+    CONNECTED,
     Capabilities,
     Change,
     RemoteMessages,
@@ -111,11 +113,19 @@ class OpenCodeRemote(RemoteSource):
         return history(answer.content, known)
 
     async def follow(self) -> AsyncGenerator[Change, None]:
+        """It says that it is connected before it listens, and so that it is, is said again."""
         frames = Frames(largest=self._patience.largest_answer)
+        doubtful: Change | None = None
         async with self._line.stream("/global/event") as stream:
             while True:
                 for data in frames.feed(await stream.piece()):
-                    if change := _told(data):
+                    change = _told(data)
+                    if change is not None and change.type == CONNECTED:
+                        doubtful = change
+                    elif doubtful is not None:  # whatever this is, it has been listened for
+                        yield doubtful
+                        doubtful = None
+                    if change is not None:
                         yield change
 
     async def _find(

@@ -11,6 +11,7 @@ from dualstore.errors import InvalidInputError, RemoteError, RemoteRefusedError
 from dualstore.remote.base import CONNECTED, Capabilities, Change, RemoteSource, Thing
 from dualstore.remote.opencode import OpenCodeRemote
 from tests.remote.conftest import Side
+from tests.remote.following import connected
 from tests.support.opencode_seed import seeded_id
 
 ABSENT = "ses_thisisnowhere"
@@ -101,7 +102,19 @@ async def test_a_deleted_session_takes_its_children_along(side: Side, remote: Re
 
 @pytest.mark.parametrize(
     "odd",
-    ["", "ses", "abc", "msg_1", "ses_a/b", "../session", "ses_..", "ses_a?b", "ses_ä", "ses_a\n"],
+    [
+        "",
+        "ses",
+        "abc",
+        "msg_1",
+        "ses_a/b",
+        "../session",
+        "ses_..",
+        "ses_a?b",
+        "ses_ä",
+        "ses_a\n",
+        "ses_\ud800",
+    ],
 )
 async def test_ids_of_another_form_are_nobodys(remote: RemoteSource, odd: str) -> None:
     assert await remote.fetch_session(odd) is None
@@ -262,7 +275,7 @@ async def test_history_says_nothing_of_what_is_deleted(side: Side, remote: Remot
 
 async def test_history_of_ids_of_another_form_is_no_matter(remote: RemoteSource) -> None:
     known = _last(await remote.fetch_history({}))
-    assert await remote.fetch_history({**known, "": 1, "nobody's": 4, ABSENT: 7}) == []
+    assert await remote.fetch_history({**known, "": 1, "nobody's": 4, "\ud800": 5, ABSENT: 7}) == []
 
 
 async def test_a_thousand_sessions_are_listed_and_known(side: Side, remote: RemoteSource) -> None:
@@ -292,8 +305,7 @@ async def test_following_starts_with_being_connected_and_tells_all_in_order(side
         side.remote() as remote,
         aclosing(remote.follow()) as changes,
     ):
-        first = await anext(changes)
-        assert (first.type, first.session_id, first.sequence) == (CONNECTED, "", None)
+        await connected(changes, side.writer)
         session_id = await side.writer.create("Followed")
         said = await side.writer.say(session_id, "word\u2028\r\n word")
         await side.writer.rename(session_id, "Renamed")
@@ -323,10 +335,35 @@ async def test_several_follow_and_one_may_leave(side: Side) -> None:
         aclosing(remote.follow()) as stays,
     ):
         async with aclosing(remote.follow()) as leaves:
-            assert (await anext(stays)).type == (await anext(leaves)).type == CONNECTED
+            await connected(leaves, side.writer)
+            await connected(stays, side.writer)
         session_id = await side.writer.create("Still told")
-        change = await anext(stays)
-        assert (change.session_id, change.type) == (session_id, "session.created")
+        async for change in stays:
+            if change.session_id == session_id:
+                break
+        assert change.type == "session.created"
+
+
+async def test_what_the_server_misses_at_first_is_there_when_it_is_connected(side: Side) -> None:
+    async with (
+        asyncio.timeout(SECONDS),
+        side.remote() as remote,
+        aclosing(remote.follow()) as changes,
+    ):
+        assert (await anext(changes)).type == CONNECTED
+        missed = await side.writer.create("Perhaps too early")
+        again = asyncio.ensure_future(anext(changes))
+        while not again.done():
+            await side.writer.rename(missed, "Listen!")
+            await asyncio.wait({again}, timeout=0.1)
+        assert again.result().type == CONNECTED
+        known = _last(await remote.fetch_history({}))
+        assert known[missed] >= 1
+        await side.writer.rename(missed, "Told for sure")
+        async for change in changes:
+            if (change.session_id, change.sequence) == (missed, known[missed] + 1):
+                break
+        assert change.data["info"]["title"] == "Told for sure"
 
 
 # Who asks

@@ -408,6 +408,7 @@ async def test_what_can_not_be_read_hides_no_other(
         double.tell_once("session.status", sessionID="ses_1", status={"type": "busy"})
         double.tell_once("session.error", error={"name": "UnknownError"})
         session_id = double.create_session("Seen")
+        assert (await anext(changes)).type == CONNECTED
         told = [await anext(changes) for _ in range(3)]
     assert [(change.type, change.session_id, change.sequence) for change in told] == [
         ("session.status", "ses_1", None),
@@ -416,6 +417,21 @@ async def test_what_can_not_be_read_hides_no_other(
     ]
     assert caplog.text.count("can't be read") == 6
     assert "private" not in caplog.text
+
+
+async def test_that_it_is_connected_is_said_again_when_it_listens(
+    double: OpenCodeDouble, remote: OpenCodeRemote
+) -> None:
+    double.listens_late = True
+    async with aclosing(remote.follow()) as changes:
+        first = await anext(changes)
+        missed = double.create_session("Too early")
+        double.beat()
+        assert await anext(changes) == first
+        assert [each.session_id for each in await remote.fetch_history({})] == [missed]
+        double.beat()
+        double.rename(missed, "In time")
+        assert (await anext(changes)).sequence == 1
 
 
 async def test_an_event_without_an_end_is_no_event(
@@ -442,6 +458,16 @@ async def test_only_what_is_open_asks(double: OpenCodeDouble) -> None:
         async with remote:
             assert (await remote.fetch_sessions()).complete
     assert double.asked == {LIST: 2}
+
+
+async def test_a_transport_that_is_lent_stays_open() -> None:
+    class Lent(OpenCodeDouble):
+        async def aclose(self) -> None:
+            pytest.fail("it was closed")
+
+    lent = Lent()
+    async with OpenCodeRemote(lent.url, transport=lent) as remote:
+        assert (await remote.fetch_sessions()).complete
 
 
 async def test_a_follower_ends_when_the_remote_is_closed() -> None:

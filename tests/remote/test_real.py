@@ -6,6 +6,7 @@ from contextlib import aclosing
 import httpx
 
 from dualstore.remote.opencode import OpenCodeRemote
+from tests.remote.following import connected
 from tests.support.opencode_seed import OpenCodeWriter
 from tests.support.opencode_server import OpenCodeServer
 
@@ -22,12 +23,13 @@ async def test_what_is_told_once_of_a_session_at_work(real_server: OpenCodeServe
         OpenCodeRemote(real_server.url, password=real_server.password) as remote,
         aclosing(remote.follow()) as changes,
     ):
-        session_id = await OpenCodeWriter(client).create("At work")
+        writer = OpenCodeWriter(client)
+        await connected(changes, writer)
+        session_id = await writer.create("At work")
         body = {"parts": [{"type": "text", "text": "Hello"}]}
+        await client.post(f"/session/{session_id}/prompt_async", json=body)
         async for change in changes:
-            if change.type == "server.connected":
-                await client.post(f"/session/{session_id}/prompt_async", json=body)
-            elif change.session_id == session_id and change.sequence is None:
+            if change.session_id == session_id and change.sequence is None:
                 told.append(change.data.get("status", {}).get("type", change.type))
                 if told[-1] == "retry":
                     await client.post(f"/session/{session_id}/abort")

@@ -64,7 +64,7 @@ def _fetch(home: Path) -> None:
 
 def _pack(tarball: Path) -> None:
     """Npm knows its registry, proxies and certificates best."""
-    command = ["npm", "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent"]
+    command = ["npm", "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--loglevel=error"]
     try:
         subprocess.run(
             command,

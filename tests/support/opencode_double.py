@@ -29,6 +29,7 @@ from tests.support.opencode_model import (
 
 _MOST_NAMED: Final = 996
 _CONNECTED: Final = {"payload": {"id": "evt_0", "type": "server.connected", "properties": {}}}
+_BEAT: Final = {"payload": {"id": "evt_1", "type": "server.heartbeat", "properties": {}}}
 _BUSY_TREE: Final = "Expression tree is too large (maximum depth 1000)"
 
 
@@ -45,12 +46,21 @@ class OpenCodeDouble(OpenCodeModel, httpx.AsyncBaseTransport):
         self.fault_of: Callable[[httpx.Request], Fault | None] = lambda _: None
         self.asked: Counter[str] = Counter()
         """How often, by `GET /path`."""
+        self.listens_late = False
+        """What happens to those who connect from now on is lost before the first `beat`."""
         self._streams: set[asyncio.Queue[bytes | None]] = set()
+        self._late: set[asyncio.Queue[bytes | None]] = set()
         self.listeners.append(lambda event: self.tell(b"data: %b\n\n" % orjson.dumps(event)))
 
     @property
     def followers(self) -> int:
-        return len(self._streams)
+        return len(self._streams) + len(self._late)
+
+    def beat(self) -> None:
+        """As the real one does every 10 s."""
+        self._streams |= self._late
+        self._late.clear()
+        self.tell(b"data: %b\n\n" % orjson.dumps(_BEAT))
 
     def tell(self, raw: bytes) -> None:
         """To all who follow, whatever it is."""
@@ -162,14 +172,18 @@ class OpenCodeDouble(OpenCodeModel, httpx.AsyncBaseTransport):
     def _follow(self) -> httpx.Response:
         told: asyncio.Queue[bytes | None] = asyncio.Queue()
         told.put_nowait(b"data: %b\n\n" % orjson.dumps(_CONNECTED))
-        self._streams.add(told)
+        (self._late if self.listens_late else self._streams).add(told)
 
         async def pieces() -> AsyncIterator[bytes]:
             while (piece := await told.get()) is not None:
                 yield piece
 
-        stream = Pieces(pieces(), closed=lambda: self._streams.discard(told))
+        stream = Pieces(pieces(), closed=lambda: self._leave(told))
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
+
+    def _leave(self, told: asyncio.Queue[bytes | None]) -> None:
+        self._streams.discard(told)
+        self._late.discard(told)
 
 
 def _json(
