@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import httpx
 import orjson
 
-from dualstore.errors import ClosedError, RemoteError, UnavailableError
+from dualstore.errors import ClosedError, RemoteError, SettingsError, UnavailableError
 from dualstore.remote.opencode_address import Address
 from dualstore.remote.opencode_errors import (
     NothingThereError,
@@ -70,7 +70,13 @@ class OpenCodeLine:
         return self._address.shown
 
     async def open(self) -> None:
-        self._client = await asyncio.to_thread(self._make_client)  # on the loop: 30 to 80 ms
+        try:
+            self._client = await asyncio.to_thread(self._make_client)  # on the loop: 30 to 80 ms
+        except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+            raise SettingsError(  # without what it says: a proxy's address may hold a password
+                f"{self} can't be asked through the proxies or with the certificates that the "
+                f"environment names: {type(error).__name__}"
+            ) from None
 
     async def close(self) -> None:
         client, self._client = self._client, None

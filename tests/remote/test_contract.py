@@ -1,6 +1,7 @@
 """What a client may rely on, on every kind of server. Others may use the same one."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
@@ -390,8 +391,10 @@ async def test_a_wrong_login_is_refused_and_never_shown(
 
 
 def _shows_none(text: str, side: Side, wrong: dict[str, str]) -> None:
+    login = (wrong.get("user", side.user), wrong.get("password", side.password))
     assert text
-    assert wrong.get("password", side.password) not in text
+    assert login[1] not in text
+    assert base64.b64encode(":".join(login).encode()).decode() not in text
 
 
 async def test_the_login_may_be_in_the_address(side: Side) -> None:

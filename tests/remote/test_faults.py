@@ -18,6 +18,7 @@ from dualstore.errors import (
     DualStoreError,
     RemoteError,
     RemoteRefusedError,
+    SettingsError,
     UnavailableError,
 )
 from dualstore.remote.base import CONNECTED
@@ -574,3 +575,16 @@ async def test_a_proxy_of_the_environment_is_not_for_this_machine(
         async with OpenCodeRemote("http://opencode.test", patience=HASTE) as there:
             await there.fetch_sessions()
         assert proxy.heads[0].startswith("GET http://opencode.test/experimental/session?")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("HTTPS_PROXY", f"gopher://me:{SECRET}@x"), ("SSL_CERT_FILE", "/nowhere/at/all")],
+)
+async def test_an_environment_that_can_not_be_used_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with _raises(SettingsError, r"https://opencode\.test .* that the environment names"):
+        async with OpenCodeRemote("https://opencode.test"):
+            pass
