@@ -1,0 +1,1 @@
+"""The remote's sessions, messages and events, and what is learnt from them, as entries."""
