@@ -1,0 +1,353 @@
+"""The four families that a remote's things live in, and how its JSON becomes their entries.
+
+What everything relies on must be there, or an `EntryError` names it; what isn't known here is kept
+in the body and no matter.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from dualstore.entry import SourceVersion, check_key
+from dualstore.errors import EntryError, shown
+from dualstore.mirror.keys import event_key, message_key, session_key
+from dualstore.remote.base import Change, Thing
+from dualstore.values import to_ms
+
+_INPUT: Final = 200
+_LONG: Final = 500
+LONGEST: Final = 2_000
+"""Characters of the texts that tell what an event or the end of a task was about."""
+
+_EVENT_ID: Final = re.compile(r"[a-z]+_([0-9a-f]{12})")
+_CLOCK: Final = 2**36
+"""The milliseconds after which the clock in an id begins anew: about 26 months."""
+_AHEAD: Final = 86_400_000
+"""Milliseconds that the remote's clock may be ahead of ours."""
+
+
+class Copy(NamedTuple):
+    """A remote's thing, as an entry of its kind's family."""
+
+    id: str
+    text: str
+    timestamp: int
+    metadata: dict[str, Any]
+    body: Any
+    version: SourceVersion | None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family, as its manager is made."""
+
+    name: str
+    thread_key: str | None
+    author_key: str | None
+    filter_fields: tuple[str, ...]
+
+
+SESSIONS: Final = Kind("sessions", None, None, ("parent_id", "project_id", "agent"))
+MESSAGES: Final = Kind("messages", "session_id", "role", ("message_id", "agent"))
+EVENTS: Final = Kind("events", "session_id", None, ("type", "has_tool", "is_agent_task"))
+TASKS: Final = Kind("tasks", None, None, ("status", "session_id"))
+
+
+def session_copy(thing: Thing) -> Copy:
+    session_id = _id(thing, "id")
+    updated = _time(thing, "time", "updated")
+    return Copy(
+        id=session_key(session_id),
+        text=lines(text_at(thing, key) for key in ("title", "agent", "description")),
+        timestamp=updated,
+        metadata=known(
+            session_id=session_id,
+            title=text_at(thing, "title"),
+            agent=text_at(thing, "agent"),
+            parent_id=text_at(thing, "parentID"),
+            project_id=text_at(thing, "projectID"),
+            directory=text_at(thing, "directory"),
+            created=ms_at(thing, "time", "created"),
+            updated=updated,
+            archived=ms_at(thing, "time", "archived"),
+        ),
+        body=thing,
+        version=SourceVersion("time", updated),
+    )
+
+
+def message_copy(thing: Thing, *, session_id: str) -> Copy:
+    """Without a version: a message's changes move no number and no time of its own."""
+    message_id = _id(thing, "info", "id")
+    _check_session(thing, session_id)
+    info = found(thing, "info")
+    return Copy(
+        id=message_key(session_id, message_id),
+        timestamp=_time(thing, "info", "time", "created"),
+        text=_message_text(info, _parts(thing)),
+        metadata=known(
+            session_id=session_id,
+            message_id=message_id,
+            role=text_at(info, "role"),
+            agent=text_at(info, "agent"),
+            completed=ms_at(info, "time", "completed"),
+            finish=text_at(info, "finish"),
+            error=text_at(info, "error", "name"),
+        ),
+        body=thing,
+        version=None,
+    )
+
+
+def event_copy(change: Change, *, is_agent_task: bool, now: int) -> Copy:
+    """The text has nothing that a message says, so that no search finds both for one reason."""
+    check_key(change.id, "id")
+    part = found(change.data, "part")
+    has_tool = found(part, "type") == "tool" or bool(found(change.data, "tool"))
+    told = known(content=_content(change.data), description=_description(change.data))
+    return Copy(
+        id=event_key(change.id),
+        text=_event_text(change),
+        timestamp=happened_at(change, now=now),
+        metadata=known(
+            session_id=change.session_id or None,
+            type=change.type,
+            sequence=change.sequence,
+            has_tool=has_tool,
+            is_agent_task=is_agent_task,
+            **told,
+        ),
+        body={
+            "id": change.id,
+            "type": change.type,
+            "sessionID": change.session_id,
+            "sequence": change.sequence,
+            "properties": change.data,
+            "hasTool": has_tool,
+            "isAgentTask": is_agent_task,
+            **told,
+        },
+        version=None if change.sequence is None else SourceVersion("sequence", change.sequence),
+    )
+
+
+def happened_at(change: Change, *, now: int) -> int:
+    """When, as the change's data say, else its id; `now` where neither does."""
+    times = (ms_at(change.data, *path) for path in _TIMES)
+    told = next((each for each in times if each is not None), None)
+    if told is not None:
+        return told
+    order = event_order(change.id)
+    if order is None:
+        return now
+    latest = now + _AHEAD
+    return latest - (latest - order // 4096) % _CLOCK
+
+
+def event_order(event_id: str) -> int | None:
+    """48 bits that grow from event to event until they begin anew; None for any other id."""
+    match = _EVENT_ID.match(event_id)
+    return int(match[1], 16) if match else None
+
+
+# Reading JSON of which nothing is known
+
+
+def found(thing: Any, *path: str) -> Any:
+    """What is there; None where something on the way is missing or no object."""
+    for key in path:
+        thing = thing.get(key) if isinstance(thing, dict) else None
+    return thing
+
+
+def text_at(thing: Any, *path: str) -> str | None:
+    """The text there, if there is one with anything in it."""
+    value = found(thing, *path)
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def ms_at(thing: Any, *path: str) -> int | None:
+    """The time there, if a number that can be one is."""
+    value = found(thing, *path)
+    if type(value) not in (int, float):
+        return None
+    try:
+        return to_ms(value)
+    except EntryError:
+        return None
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """Without what is None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def lines(texts: Iterable[str | None]) -> str:
+    """Each once, the blank ones left out."""
+    return "\n".join(dict.fromkeys(text.strip() for text in texts if text and text.strip()))
+
+
+def error_text(error: Any) -> str | None:
+    """What an error says, else its name."""
+    return _cut(text_at(error, "data", "message") or text_at(error, "name"), LONGEST)
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    return text and text[:most]
+
+
+def _id(thing: Thing, *path: str) -> str:
+    value, field = found(thing, *path), ".".join(path)
+    if value is None:
+        raise EntryError(field, "is missing")
+    return check_key(value, field)
+
+
+def _time(thing: Thing, *path: str) -> int:
+    value, field = found(thing, *path), ".".join(path)
+    if value is None:
+        raise EntryError(field, "is missing")
+    if type(value) not in (int, float):
+        raise EntryError(field, f"must be a number of milliseconds, not {type(value).__name__}")
+    return to_ms(value, field)
+
+
+def _check_session(thing: Thing, session_id: str) -> None:
+    if found(thing, "info", "sessionID") != session_id:
+        there = shown(found(thing, "info", "sessionID"))
+        raise EntryError("info.sessionID", f"is {there} and not {shown(session_id)}")
+
+
+def _parts(thing: Thing) -> list[Thing]:
+    parts = found(thing, "parts")
+    if not isinstance(parts, list):
+        raise EntryError("parts", f"must be a list, not {type(parts).__name__}")
+    for at, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise EntryError(f"parts[{at}]", f"must be an object, not {type(part).__name__}")
+    return parts
+
+
+# What a message says
+
+
+def _message_text(info: Thing, parts: Sequence[Thing]) -> str:
+    """What machines put beside a text (whole files, mostly) counts only where it is all."""
+    told = (
+        line
+        for kind, tell in _TELLING.items()
+        for part in parts
+        if found(part, "type") == kind
+        for line in tell(part)
+    )
+    return lines([*told, error_text(found(info, "error"))]) or lines(
+        _cut(text_at(part, "text"), LONGEST)
+        for part in parts
+        if found(part, "type") == "text" and not found(part, "ignored")
+    )
+
+
+def _text_part(part: Thing) -> list[str | None]:
+    return [] if is_aside(part) else [text_at(part, "text")]
+
+
+def is_aside(part: Thing) -> bool:
+    """Neither the user nor the assistant said it."""
+    return bool(found(part, "ignored") or found(part, "synthetic"))
+
+
+def _subtask_part(part: Thing) -> list[str | None]:
+    return [text_at(part, "description"), _cut(text_at(part, "prompt"), _LONG)]
+
+
+def _file_part(part: Thing) -> list[str | None]:
+    return [_cut(text_at(part, "filename"), _LONG)]
+
+
+def _patch_part(part: Thing) -> list[str | None]:
+    files = found(part, "files")
+    return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+
+
+def _tool_part(part: Thing) -> list[str | None]:
+    state = found(part, "state")
+    return [
+        text_at(part, "tool"),
+        _cut(text_at(state, "title"), _LONG),
+        *_inputs(found(state, "input")),
+        _cut(text_at(state, "output"), _LONG),
+        _cut(text_at(state, "error"), _LONG),
+    ]
+
+
+def _inputs(given: Any) -> list[str | None]:
+    values = given.values() if isinstance(given, dict) else ()
+    return [
+        value[:_INPUT] if isinstance(value, str) else shown(value)
+        for value in values
+        if type(value) in (str, int, float)
+    ]
+
+
+def _retry_part(part: Thing) -> list[str | None]:
+    return [error_text(found(part, "error"))]
+
+
+def _reasoning_part(part: Thing) -> list[str | None]:
+    return [_cut(text_at(part, "text"), _LONG)]
+
+
+_TELLING: Final[Mapping[str, Callable[[Thing], list[str | None]]]] = {
+    "text": _text_part,
+    "subtask": _subtask_part,
+    "file": _file_part,
+    "patch": _patch_part,
+    "tool": _tool_part,
+    "retry": _retry_part,
+    # Few remember what they hardly saw, but its beginning says why a step was taken, often in the
+    # only words of that message: so it comes last, and short.
+    "reasoning": _reasoning_part,
+}
+
+
+# What an event tells
+
+_TIMES: Final = (
+    ("time",),
+    ("info", "time", "completed"),
+    ("info", "time", "updated"),
+    ("info", "time", "created"),
+    ("part", "time", "end"),
+    ("part", "time", "start"),
+)
+
+
+def _content(data: Thing) -> str | None:
+    part = found(data, "part")
+    said = text_at(part, "text") if found(part, "type") == "text" else None
+    failed = text_at(part, "state", "error")
+    return _cut(said or failed, LONGEST) or _event_error(data)
+
+
+def _description(data: Thing) -> str | None:
+    title = text_at(data, "info", "title") or text_at(data, "part", "state", "title")
+    return _cut(title or text_at(data, "part", "tool"), LONGEST)
+
+
+def _event_text(change: Change) -> str:
+    data = change.data
+    return lines(
+        (
+            change.type.replace(".", " "),
+            text_at(data, "part", "tool"),
+            text_at(data, "part", "state", "status"),
+            text_at(data, "status", "type"),
+            text_at(data, "info", "title"),
+            _event_error(data),
+        )
+    )
+
+
+def _event_error(data: Thing) -> str | None:
+    return error_text(found(data, "error")) or error_text(found(data, "info", "error"))
