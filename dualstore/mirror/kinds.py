@@ -103,31 +103,21 @@ def message_copy(thing: Thing, *, session_id: str) -> Copy:
 def event_copy(change: Change, *, is_agent_task: bool, now: int) -> Copy:
     """The text has nothing that a message says, so that no search finds both for one reason."""
     check_key(change.id, "id")
-    part = found(change.data, "part")
-    has_tool = found(part, "type") == "tool" or bool(found(change.data, "tool"))
-    told = known(content=_content(change.data), description=_description(change.data))
+    metadata = known(
+        session_id=change.session_id or None,
+        type=change.type,
+        sequence=change.sequence,
+        has_tool=_has_tool(change.data),
+        is_agent_task=is_agent_task,
+        content=_content(change.data),
+        description=_description(change.data),
+    )
     return Copy(
         id=event_key(change.id),
         text=_event_text(change),
         timestamp=happened_at(change, now=now),
-        metadata=known(
-            session_id=change.session_id or None,
-            type=change.type,
-            sequence=change.sequence,
-            has_tool=has_tool,
-            is_agent_task=is_agent_task,
-            **told,
-        ),
-        body={
-            "id": change.id,
-            "type": change.type,
-            "sessionID": change.session_id,
-            "sequence": change.sequence,
-            "properties": change.data,
-            "hasTool": has_tool,
-            "isAgentTask": is_agent_task,
-            **told,
-        },
+        metadata=metadata,
+        body=_event_body(change, metadata),
         version=None if change.sequence is None else SourceVersion("sequence", change.sequence),
     )
 
@@ -321,6 +311,24 @@ _TIMES: Final = (
     ("part", "time", "end"),
     ("part", "time", "start"),
 )
+
+
+def _event_body(change: Change, metadata: dict[str, Any]) -> Thing:
+    return {
+        "id": change.id,
+        "type": change.type,
+        "sessionID": change.session_id,
+        "sequence": change.sequence,
+        "properties": change.data,
+        "hasTool": metadata["has_tool"],
+        "isAgentTask": metadata["is_agent_task"],
+        **{key: metadata[key] for key in ("content", "description") if key in metadata},
+    }
+
+
+def _has_tool(data: Thing) -> bool:
+    """It is about a call of a tool, or a tool asked for it."""
+    return found(data, "part", "type") == "tool" or bool(found(data, "tool"))
 
 
 def _content(data: Thing) -> str | None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -130,6 +131,18 @@ def test_a_session_that_lacks_what_all_rely_on_is_refused(
     with pytest.raises(EntryError) as caught:
         session_copy({**SESSION, **wrong})
     assert caught.value.field == field
+
+
+def test_what_nobody_relies_on_may_be_anything() -> None:
+    odd = {"created": "now", "updated": 5, "archived": 2**60}
+    copy = session_copy({**SESSION, "title": 5, "agent": ["x"], "parentID": " ", "time": odd})
+    assert copy.text == ""
+    assert copy.metadata == {
+        "session_id": "ses_1",
+        "project_id": "prj_1",
+        "directory": "/garden",
+        "updated": 5,
+    }
 
 
 # Messages
@@ -287,6 +300,12 @@ def test_an_event_of_a_session_has_its_title() -> None:
     assert "content" not in copy.body
 
 
+def test_an_event_that_a_tool_asked_for_has_a_tool() -> None:
+    asked = event("question.asked", tool={"messageID": "msg_1", "callID": "call_1"})
+    assert asked.metadata["has_tool"] is True
+    assert event("question.asked", tool=None).metadata["has_tool"] is False
+
+
 def test_an_event_of_an_error_has_its_words() -> None:
     error = {"name": "APIError", "data": {"message": "no water"}}
     for copy in (
@@ -322,6 +341,7 @@ def test_an_event_of_no_session_is_taken_and_one_without_an_id_is_not() -> None:
         ({"info": {"time": {"created": 6}}, "part": {"time": {"end": 5}}}, 6),
         ({"part": {"time": {"start": 4, "end": 5}}}, 5),
         ({"part": {"time": {"start": 0}}}, 0),
+        ({"time": 2**60, "part": {"time": {"start": 3}}}, 3),
     ],
 )
 def test_an_event_happened_when_its_data_say(data: dict[str, Any], at: int) -> None:
@@ -371,6 +391,40 @@ def test_threads_and_authors_are_where_the_families_look_for_them() -> None:
     assert spec_of(MESSAGES).thread_of(copy.metadata) == "ses_1"
     assert spec_of(MESSAGES).author_of(copy.metadata) == "assistant"
     assert spec_of(EVENTS).thread_of(event("session.idle").metadata) == "ses_1"
+
+
+ODD: list[Any] = [None, True, 5, -1.5, "x", "", [], [5], [[{}]], {}, {"a": 1}]
+FULL = message(
+    TEXT,
+    TOOL,
+    {"type": "patch", "files": ["a"]},
+    {"type": "file", "filename": "a", "url": "data:"},
+    {"type": "subtask", "description": "a", "prompt": "b"},
+    {"type": "retry", "error": {"name": "E", "data": {"message": "a"}}},
+    {"type": "reasoning", "text": "a"},
+    error={"name": "E", "data": {"message": "a"}},
+)
+
+
+def with_one_odd(thing: Any) -> Iterator[Any]:
+    """The thing, each time with something else in another place."""
+    yield from ODD
+    if isinstance(thing, dict):
+        for key, value in thing.items():
+            yield from ({**thing, key: odd} for odd in with_one_odd(value))
+    if isinstance(thing, list):
+        for at, value in enumerate(thing):
+            yield from ([*thing[:at], odd, *thing[at + 1 :]] for odd in with_one_odd(value))
+
+
+def test_nothing_odd_in_any_place_breaks_a_copy() -> None:
+    for thing in with_one_odd(FULL):
+        check(lambda thing=thing: message_copy(thing, session_id="ses_1"), MESSAGES, body=thing)
+    for thing in with_one_odd(SESSION):
+        check(lambda thing=thing: session_copy(thing), SESSIONS, body=thing)
+    for data in with_one_odd({"info": SESSION, "part": TOOL, "error": FULL["info"]["error"]}):
+        told = Change("ses_1", 3, "message.part.updated", "evt_1", data)
+        check(lambda told=told: event_copy(told, is_agent_task=True, now=NOW), EVENTS)
 
 
 @given(LOOSE | loosened(SESSION))

@@ -182,6 +182,12 @@ def test_a_step_that_calls_tools_ends_nothing() -> None:
     assert ends(told.session(), told.ended("msg_1", 1, "tool-calls")) == ("running", None)
 
 
+def test_a_message_of_nobody_known_changes_nothing() -> None:
+    told = Told()
+    changes = [told.session(), told.ended("msg_1", 1), told.message("msg_2", 2, "system")]
+    assert ends(*changes) == ("completed", None)
+
+
 def test_an_answer_of_no_model_completes_nothing() -> None:
     told = Told()
     changes = [told.session(), told.user("msg_1", 1), told.ended("msg_2", 2, None)]
@@ -305,7 +311,8 @@ def test_the_words_of_an_earlier_message_are_not_those_of_the_last() -> None:
 
 def test_a_task_made_in_the_middle_of_an_answer_hears_its_end() -> None:
     told, mine = Told(), AgentTask("ses_1", "Mine", MS, "running", MS)
-    changes = [told.text("msg_1", "prt_1", "Done."), told.ended("msg_1", 1)]
+    older = told.text("msg_1", "prt_9", "Doing it.")
+    changes = [older, told.text("msg_2", "prt_1", "Done."), told.ended("msg_2", 2)]
     assert ends(*changes, task=mine) == ("completed", "Done.")
 
 
@@ -337,6 +344,17 @@ def test_what_is_told_once_does_not_count_after_something_newer() -> None:
     assert followed(BEGUN, told.status("idle"), at=AT) is BEGUN
     assert followed(BEGUN, told.status("idle"), at=AT) is BEGUN  # the same that began it
     assert ends(told.status("idle"), task=BEGUN)[0] == "idle"
+
+
+def test_what_is_told_once_counts_when_the_order_begins_anew() -> None:
+    told, task = Told(order=2**48), replace(BEGUN, heard=2**48 - 1)
+    assert ends(told.status("idle"), task=task)[0] == "idle"
+
+
+def test_a_durable_change_that_comes_late_makes_nothing_older_count_again() -> None:
+    told, task = Told(order=BASE + 1), replace(BEGUN, heard=BASE + 9)
+    late = replace(told.user("msg_1", 1), sequence=1)
+    assert ends(late, told.status("idle"), task=task)[0] == "running"
 
 
 def test_what_is_told_without_an_order_counts() -> None:
