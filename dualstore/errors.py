@@ -94,7 +94,14 @@ class EmbedderError(DualStoreError):
 
 
 class UnavailableError(DualStoreError):
-    """Nobody answered in time. Nothing is known to be lost, and trying again may help."""
+    """Nobody answered in time. Nothing is known to be lost, and trying again may help.
+
+    `causes` says of each who could have been asked what was in the way, where there were several.
+    """
+
+    def __init__(self, message: str, *, causes: Sequence[DualStoreError] = ()) -> None:
+        self.causes = tuple(causes)
+        super().__init__(message)
 
 
 class RemoteError(DualStoreError):

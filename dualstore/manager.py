@@ -106,6 +106,10 @@ class DualStoreManager:
         """Finish or give back what is being indexed. What is due stays due."""
         await self._opened.close()
 
+    async def family(self) -> Family:
+        """The open family, for rooms that stand beside this one: it lives as long as this."""
+        return await self._opened()
+
     # Writing
 
     async def insert(self, item: Mapping[str, Any]) -> str:

@@ -10,7 +10,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened in a family. Fields that are whole numbers are what is counted."""
+    """Something that happened in a family, or to a kind of things.
+
+    Fields that are whole numbers are counted, fractions are measured.
+    """
 
     family: str
 
@@ -39,6 +42,58 @@ class WorkSettled(Event):
 
     settled: int
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnswered(Event):
+    """A question to an action was answered, or couldn't be."""
+
+    hits: int = 0
+    """From here, fresh."""
+    stale: int = 0
+    """From here, while the remote is asked in the background."""
+    misses: int = 0
+    """By the remote, because it wasn't here or not fresh."""
+    fallbacks: int = 0
+    """From here, because the remote couldn't answer."""
+    remote_only: int = 0
+    """By the remote, because nothing can be kept here."""
+    negative: int = 0
+    """It was just asked for, and isn't there."""
+    absent: int = 0
+    failed: int = 0
+    coalesced: int = 0
+    """Somebody else was asking the remote the same just then."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAsked(Event):
+    """A remote was asked."""
+
+    answered: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSpared(Event):
+    """A remote was not asked, because it failed a moment ago."""
+
+    spared: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenThrough(Event):
+    """What a remote told was taken in; `refused` things couldn't be."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    outdated: int = 0
+    deleted: int = 0
+    refused: int = 0
+    seconds: float = 0.0
 
 
 class Hook(Protocol):

@@ -70,6 +70,20 @@ class Settings(BaseSettings):
     """Seconds after which others take over what a process that died was indexing."""
     tombstone_days: int = Field(default=365, ge=1)
     """How long it is remembered that something was deleted."""
+    remote_timeout: float = Field(default=10.0, gt=0, le=600)
+    """Seconds after which a read is answered without the remote."""
+    fresh_running: float = Field(default=5.0, ge=0)
+    """Seconds that what is known of a session counts as fresh while it may be running."""
+    fresh_finished: float = Field(default=86_400.0, ge=0)
+    """The same for one without any news for ten minutes."""
+    fresh_lists: float = Field(default=10.0, ge=0)
+    """The same for which sessions and events there are."""
+    stale: float = Field(default=60.0, ge=0)
+    """Seconds after that in which it is still answered, while the remote is asked behind it."""
+    absent: float = Field(default=30.0, ge=0)
+    """Seconds that it is remembered that the remote doesn't have something."""
+    on_remote_delete: Literal["keep", "drop"] = "keep"
+    """What becomes of the copy of something that is gone at the remote."""
     read_log: bool = True
     """Whether conversations are read through their summaries; if not, from entry 1."""
     documents_timeout: float = Field(default=10.0, gt=0, le=600)

@@ -4,12 +4,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from dualstore.documents.base import Health
 from dualstore.errors import DualStoreError, InvalidInputError
 from dualstore.family import FamilySpec, family_name
 from dualstore.manager import DualStoreManager
 from dualstore.metrics import Metrics
+from dualstore.mirror.kinds import EVENTS, MESSAGES, SESSIONS, TASKS, Kind
+from dualstore.mirror.views import SessionManager
 from dualstore.settings import Settings
 from dualstore.vectors.base import VectorHealth
 from dualstore.wiring import Backends, open_backends
@@ -60,6 +63,27 @@ class Store:
             )
         )
 
+    @property
+    def sessions(self) -> DualStoreManager:
+        """What is known of sessions, a remote's and one's own."""
+        messages = self.messages
+        return self._manager(self._spec_of(SESSIONS), partial(SessionManager, messages))
+
+    @property
+    def messages(self) -> DualStoreManager:
+        """The messages of all sessions."""
+        return self._manager(self._spec_of(MESSAGES))
+
+    @property
+    def events(self) -> DualStoreManager:
+        """What happened in all sessions."""
+        return self._manager(self._spec_of(EVENTS))
+
+    @property
+    def tasks(self) -> DualStoreManager:
+        """What agents were told to do."""
+        return self._manager(self._spec_of(TASKS))
+
     async def drain(self, timeout: float | None = None) -> None:
         """Wait until everything is indexed in all families that were opened here."""
         left = _countdown(timeout)
@@ -93,12 +117,22 @@ class Store:
             for manager in managers:
                 stack.push_async_callback(manager.close)
 
-    def _manager(self, spec: FamilySpec) -> DualStoreManager:
+    def _manager(
+        self, spec: FamilySpec, make: Callable[..., DualStoreManager] = DualStoreManager
+    ) -> DualStoreManager:
         manager = self._families.get(spec)
         if manager is None or manager.is_closed:
-            manager = DualStoreManager(spec, settings=self._settings, backends=self._backends)
+            manager = make(spec, settings=self._settings, backends=self._backends)
             self._families[spec] = manager
         return manager
+
+    def _spec_of(self, kind: Kind) -> FamilySpec:
+        return FamilySpec(
+            family_name(self._settings.agent_name, kind.name),
+            thread_key=kind.thread_key,
+            author_key=kind.author_key,
+            filter_fields=kind.filter_fields,
+        )
 
     async def _documents_health(self) -> Health | DualStoreError:
         try:

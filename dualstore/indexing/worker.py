@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
+from dualstore.breaker import CLOSED
 from dualstore.errors import (
     ClosedError,
     DualStoreError,
@@ -16,7 +17,6 @@ from dualstore.errors import (
     UnavailableError,
     VectorsGoneError,
 )
-from dualstore.breaker import CLOSED
 from dualstore.indexing.work import IndexingStatus, IndexWork, Left
 
 _LOG = logging.getLogger(__name__)

@@ -48,10 +48,10 @@ class Kind:
     filter_fields: tuple[str, ...]
 
 
-SESSIONS: Final = Kind("sessions", None, None, ("parent_id", "project_id", "agent"))
+SESSIONS: Final = Kind("sessions", "session_id", None, ("parent_id", "project_id", "agent"))
 MESSAGES: Final = Kind("messages", "session_id", "role", ("message_id", "agent"))
 EVENTS: Final = Kind("events", "session_id", None, ("type", "has_tool", "is_agent_task"))
-TASKS: Final = Kind("tasks", None, None, ("status", "session_id"))
+TASKS: Final = Kind("tasks", "session_id", None, ("status",))
 
 
 def session_copy(thing: Thing) -> Copy:

@@ -10,7 +10,7 @@ no error ever is.
 """
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 
@@ -69,6 +69,8 @@ class RemoteSource(Protocol):
 
     name: str
     """The origin of what comes from it."""
+    place: str
+    """Where it is, without any secret. What is known to be complete is known of this place."""
     capabilities: Capabilities
 
     @abstractmethod
@@ -105,7 +107,7 @@ class RemoteSource(Protocol):
         """
 
     @abstractmethod
-    def follow(self) -> AsyncIterator[Change]:
+    def follow(self) -> AsyncGenerator[Change, None]:
         """What happens from now on, by session in order.
 
         It begins with a `CONNECTED` of no session, which may come again: what happened before each

@@ -63,9 +63,9 @@ class OpenCodeRemote(RemoteSource):
     ) -> None:
         self.name = name
         self._patience = patience
-        self._line = OpenCodeLine(
-            address(url, user=user, password=password), patience=patience, transport=transport
-        )
+        at = address(url, user=user, password=password)
+        self.place = at.base
+        self._line = OpenCodeLine(at, patience=patience, transport=transport)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {self._line!r}>"

@@ -1,0 +1,132 @@
+"""Store, remote and clock in one hand: what every action is given first."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from actions.flights import Absences, Flights
+from dualstore.metrics import Metrics
+from dualstore.mirror.coverage import Coverage
+from dualstore.mirror.families import Families
+from dualstore.mirror.fetching import Fetcher
+from dualstore.mirror.freshness import Lifetime, Lifetimes
+from dualstore.mirror.guarding import GuardedRemote
+from dualstore.mirror.intake import Intake
+from dualstore.mirror.refusals import Refusals
+from dualstore.mirror.writethrough import WriteThrough
+from dualstore.remote.base import RemoteSource
+from dualstore.settings import Settings
+from dualstore.store import Store, open_store
+from dualstore.wiring import Backends, made_remote, open_backends
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A remote, and all that is known of what is there."""
+
+    source: RemoteSource
+    coverage: Coverage
+    refusals: Refusals
+    fetcher: Fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What actions work with. Any number of them may run at once."""
+
+    store: Store
+    families: Families
+    upstream: Upstream | None
+    """None without a remote: what is here is all there is."""
+    lifetimes: Lifetimes
+    flights: Flights
+    absences: Absences
+    clock: Callable[[], int]
+    metrics: Metrics
+
+    @property
+    def remote(self) -> RemoteSource | None:
+        """The remote, which is asked only when it is worth it."""
+        return self.upstream.source if self.upstream else None
+
+
+def upstream_of(context: Context) -> Upstream:
+    """For what is only done where there is a remote."""
+    assert context.upstream is not None
+    return context.upstream
+
+
+@asynccontextmanager
+async def open_actions(
+    settings: Settings | None = None,
+    *,
+    backends: Backends | None = None,
+    remote: RemoteSource | None = None,
+    metrics: Metrics | None = None,
+) -> AsyncIterator[Context]:
+    """With nothing given: the defaults, and the remote of the settings.
+
+    Backends and a remote that are given are open, and stay so.
+    """
+    settings, told = settings or Settings(), metrics or Metrics()
+    async with AsyncExitStack() as stack:
+        if backends is None:
+            backends = await stack.enter_async_context(open_backends(settings, metrics=metrics))
+        if remote is None and (made := made_remote(settings)):
+            remote = await stack.enter_async_context(made)
+        store = await stack.enter_async_context(open_store(settings, backends=backends))
+        families = Families(store.sessions, store.messages, store.events, store.tasks)
+        yield Context(
+            store=store,
+            families=families,
+            upstream=_upstream(remote, families, backends, settings, told) if remote else None,
+            lifetimes=_lifetimes(settings),
+            flights=await stack.enter_async_context(Flights()),
+            absences=Absences(_ms(settings.absent), backends.clock),
+            clock=backends.clock,
+            metrics=told,
+        )
+
+
+def _upstream(
+    remote: RemoteSource,
+    families: Families,
+    backends: Backends,
+    settings: Settings,
+    metrics: Metrics,
+) -> Upstream:
+    source = GuardedRemote(remote, timeout=settings.remote_timeout, metrics=metrics)
+    place = blake2b(remote.place.encode(), digest_size=8).hexdigest()
+    space = f"dualstore.mirror.{settings.agent_name}.{place}"
+    records, clock = backends.documents.records, backends.clock
+    coverage, refusals = Coverage(records, space=space), Refusals(records, space=space)
+    through = WriteThrough(
+        families,
+        intake=Intake(origin=remote.name, refusals=refusals, clock=clock),
+        coverage=coverage,
+        origin=remote.name,
+        clock=clock,
+    )
+    fetcher = Fetcher(
+        source,
+        through,
+        coverage=coverage,
+        on_remote_delete=settings.on_remote_delete,
+        clock=clock,
+        metrics=metrics,
+    )
+    return Upstream(source, coverage, refusals, fetcher)
+
+
+def _lifetimes(settings: Settings) -> Lifetimes:
+    stale = _ms(settings.stale)
+    return Lifetimes(
+        running=Lifetime(_ms(settings.fresh_running), stale),
+        finished=Lifetime(_ms(settings.fresh_finished), stale),
+        lists=Lifetime(_ms(settings.fresh_lists), stale),
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

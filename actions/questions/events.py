@@ -1,0 +1,200 @@
+"""What happened: a list by time, and one event."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from actions.context import Context, upstream_of
+from actions.cursors import to_cursor
+from actions.describing import event_of, iso
+from actions.reading import known_lists, newest_before
+from actions.readthrough import Found, Question
+from actions.shapes import EventFilters, EventList, OneEvent
+from dualstore.errors import EntryError
+from dualstore.filters import matches, parse
+from dualstore.mirror.coverage import Position
+from dualstore.mirror.fetching import Told
+from dualstore.mirror.freshness import Age, age_of
+from dualstore.mirror.keys import event_key
+from dualstore.mirror.kinds import Copy, event_copy
+from dualstore.remote.base import Change
+
+SCOPE: Final = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are asked for; None for any."""
+
+    query: str | None = None
+    k: int | None = None
+    event_type: str | None = None
+    session_id: str | None = None
+    has_tool: bool | None = None
+    is_agent_task: bool | None = None
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """As a filter. A flag that isn't true counts as false."""
+        parts: list[dict[str, Any]] = []
+        if self.query:
+            fields = ("type", "session_id", "content", "description")
+            parts.append(
+                {"$or": [{f"metadata.{each}": {"$contains": self.query}} for each in fields]}
+            )
+        if self.event_type is not None:
+            parts.append({"metadata.type": self.event_type})
+        if self.session_id is not None:
+            parts.append({"metadata.session_id": self.session_id})
+        for name in ("has_tool", "is_agent_task"):
+            wanted = getattr(self, name)
+            if wanted is not None:
+                parts.append({f"metadata.{name}": True if wanted else {"$ne": True}})
+        return {"$and": parts} if parts else {}
+
+    @property
+    def filters(self) -> EventFilters:
+        """As the answer repeats it."""
+        return EventFilters(
+            query=self.query,
+            k=self.k,
+            event_type=self.event_type,
+            session_id=self.session_id,
+            has_tool=self.has_tool,
+            is_agent_task=self.is_agent_task,
+        )
+
+
+class AllEvents(Question[EventList]):
+    """Events, newest first."""
+
+    kind = "events"
+    what = "the list of events"
+
+    def __init__(self, context: Context, wanted: Wanted, before: Position | None) -> None:
+        self._context = context
+        self._wanted = wanted
+        self._before = before
+
+    def key(self) -> str:
+        return SCOPE
+
+    async def look(self) -> Found[EventList]:
+        context = self._context
+        lists = await known_lists(context)
+        value = await self._value()
+        upstream = context.upstream
+        if upstream is None:
+            return Found(value, Age.FRESH, complete=True)
+        if not upstream.source.capabilities.has_history:
+            note = "the remote doesn't tell what happened: these are the events that are here"
+            return Found(value, Age.FRESH, complete=False, final=True, degraded=(note,))
+        return Found(
+            value,
+            age_of(lists.events, context.lifetimes.lists, now=context.clock()),
+            complete=lists.events is not None,
+            confirmed_at=lists.events,
+        )
+
+    async def _value(self) -> EventList:
+        where = self._wanted.where
+        total = await self._context.families.events.count(where or None)
+        entries, has_more = await newest_before(
+            self._context.families.events, where, self._before, self._wanted.k
+        )
+        cursor = None
+        if has_more and entries:
+            cursor = to_cursor(Position(entries[-1].timestamp, entries[-1].id), SCOPE)
+        return EventList(
+            events=[event_of(each) for each in entries],
+            total_count=total,
+            filters=self._wanted.filters,
+            next_cursor=cursor,
+        )
+
+    async def fetch(self) -> Told[list[Change]]:
+        return await upstream_of(self._context).fetcher.events()
+
+    def shown(self, content: list[Change]) -> tuple[EventList, bool]:
+        """Only what is new since the store was last asked, which can't be asked now."""
+        tree = parse(self._wanted.where or None)
+        facts = [each for each in self._facts(content) if matches(tree, each)]
+        facts.sort(key=lambda each: (each.timestamp, each.id), reverse=True)
+        if self._before is not None:
+            facts = [each for each in facts if (each.timestamp, each.id) < self._before]
+        some = facts[: self._wanted.k]
+        return EventList(
+            events=[
+                {**each.copy.body, "_id": each.id, "_timestamp": iso(each.timestamp)}
+                for each in some
+            ],
+            total_count=len(facts),
+            filters=self._wanted.filters,
+        ), False
+
+    def _facts(self, changes: list[Change]) -> list["_Facts"]:
+        origin, now = upstream_of(self._context).source.name, self._context.clock()
+        facts: list[_Facts] = []
+        for each in changes:
+            with suppress(EntryError):
+                facts.append(_Facts(event_copy(each, is_agent_task=False, now=now), origin))
+        return facts
+
+
+class _Facts(NamedTuple):
+    """An event that isn't an entry, as filters see it."""
+
+    copy: Copy
+    origin: str
+
+    @property
+    def id(self) -> str:
+        return self.copy.id
+
+    @property
+    def text(self) -> str:
+        return self.copy.text
+
+    @property
+    def timestamp(self) -> int:
+        return self.copy.timestamp
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self.copy.metadata
+
+
+class OneEventOf(Question[OneEvent]):
+    """One event. The remote can't be asked for a single one, only for all that is new."""
+
+    kind = "event"
+
+    def __init__(self, context: Context, event_id: str) -> None:
+        self.what = f"event {event_id!r}"
+        self._context = context
+        self._key = event_key(event_id)
+        self._id = event_id
+
+    def key(self) -> str:
+        return self._key
+
+    async def look(self) -> Found[OneEvent]:
+        """What happened doesn't change."""
+        entry = await self._context.families.events.get(self._key)
+        if entry is None:
+            return Found(None, Age.EXPIRED, complete=False)
+        value = OneEvent(event=event_of(entry))
+        return Found(value, Age.FRESH, complete=True, confirmed_at=entry.created_at)
+
+    async def fetch(self) -> Told[Change | None]:
+        upstream = upstream_of(self._context)
+        if not upstream.source.capabilities.has_history:
+            return Told(None)
+        told = await self._context.flights.join(SCOPE, upstream.fetcher.events)
+        found = next((each for each in told.content if each.id == self._id), None)
+        return Told(found, is_kept=told.is_kept, degraded=told.degraded)
+
+    def shown(self, content: Change) -> tuple[OneEvent, bool]:
+        copy = event_copy(content, is_agent_task=False, now=self._context.clock())
+        event = {**copy.body, "_id": copy.id, "_timestamp": iso(copy.timestamp)}
+        return OneEvent(event=event), True

@@ -1,0 +1,183 @@
+"""The newest messages of a session, and one message."""
+
+import asyncio
+from collections.abc import Sequence
+
+from actions.context import Context, upstream_of
+from actions.cursors import to_cursor
+from actions.describing import message_of, readable
+from actions.reading import (
+    GONE,
+    KnownSession,
+    are_known,
+    gone_note,
+    is_settled,
+    known_session,
+    messages_age,
+    newest_before,
+)
+from actions.readthrough import Found, Question
+from actions.shapes import MessageList, OneMessage
+from dualstore.entry import LOCAL, Entry
+from dualstore.mirror.coverage import Mark, Position, Stretch
+from dualstore.mirror.fetching import Told
+from dualstore.mirror.freshness import Age, age_of
+from dualstore.mirror.keys import message_key
+from dualstore.mirror.kinds import message_copy
+from dualstore.remote.base import RemoteMessages, Thing
+
+
+class NewestMessages(Question[MessageList]):
+    """The newest of a session, or of those before a place, oldest first."""
+
+    kind = "messages"
+
+    def __init__(
+        self, context: Context, session_id: str, limit: int, before: Position | None
+    ) -> None:
+        self.what = f"the messages of session {session_id!r}"
+        self._context = context
+        self._id = session_id
+        self._limit = limit
+        self._before = before
+
+    def key(self) -> str:
+        return f"messages:{self._id}:{self._newest}"
+
+    @property
+    def _newest(self) -> int | None:
+        """How many are asked for; what lies further back is only there as part of all."""
+        return self._limit if self._before is None else None
+
+    async def look(self) -> Found[MessageList]:
+        context = self._context
+        known, (entries, is_cut) = await asyncio.gather(
+            known_session(context, self._id),
+            newest_before(
+                context.families.messages,
+                {"metadata.session_id": self._id},
+                self._before,
+                self._limit,
+            ),
+        )
+        if known.entry is None and known.mark.messages is None and not entries:
+            return Found(None, Age.EXPIRED, complete=False)
+        is_full = len(entries) == self._limit
+        down_to = Position(entries[-1].timestamp, entries[-1].id) if is_full else None
+        has_more = is_cut or not are_known(context, known, None)
+        return Found(
+            self._value(entries, has_more=has_more),
+            messages_age(context, known, down_to),
+            complete=are_known(context, known, down_to),
+            final=known.is_gone,
+            confirmed_at=known.mark.messages.at if known.mark.messages else None,
+            degraded=gone_note(known),
+        )
+
+    def _value(self, entries: Sequence[Entry], *, has_more: bool) -> MessageList:
+        cursor = None
+        if has_more and entries:
+            cursor = to_cursor(Position(entries[-1].timestamp, entries[-1].id), self._id)
+        return MessageList(
+            session_id=self._id,
+            messages=[message_of(each) for each in reversed(entries)],
+            has_more=has_more,
+            next_cursor=cursor,
+        )
+
+    async def fetch(self) -> Told[RemoteMessages | None]:
+        fetcher = upstream_of(self._context).fetcher
+        told = await fetcher.messages(self._id, newest=self._newest)
+        if told.content is not None and told.is_kept:
+            await self._fetch_session()
+        return told
+
+    async def _fetch_session(self) -> None:
+        """Messages don't stand alone: a session that isn't here comes with them."""
+        known = await known_session(self._context, self._id)
+        if known.entry is None:
+            await upstream_of(self._context).fetcher.session(self._id)
+
+    def shown(self, content: RemoteMessages) -> tuple[MessageList, bool]:
+        copies = readable(content.items, lambda each: message_copy(each, session_id=self._id))
+        if self._before is not None:
+            copies = [each for each in copies if (each.timestamp, each.id) < self._before]
+        some = copies[-self._limit :]
+        has_more = len(copies) > self._limit or content.next_cursor is not None
+        cursor = None
+        if has_more and some:
+            cursor = to_cursor(Position(some[0].timestamp, some[0].id), self._id)
+        return MessageList(
+            session_id=self._id,
+            messages=[each.body for each in some],
+            has_more=has_more,
+            next_cursor=cursor,
+        ), True
+
+
+class OneMessageOf(Question[OneMessage]):
+    """One message of a session."""
+
+    kind = "message"
+
+    def __init__(self, context: Context, session_id: str, message_id: str) -> None:
+        self.what = f"message {message_id!r} of session {session_id!r}"
+        self._context = context
+        self._ids = (session_id, message_id)
+        self._key = message_key(session_id, message_id)
+
+    def key(self) -> str:
+        return self._key
+
+    async def look(self) -> Found[OneMessage]:
+        entry = await self._context.families.messages.get(self._key)
+        if entry is None:
+            return Found(None, Age.EXPIRED, complete=False)
+        known, mark = await asyncio.gather(known_session(self._context, self._ids[0]), self._mark())
+        value = OneMessage(message=message_of(entry))
+        if is_settled(self._context, known) or entry.origin == LOCAL:
+            return Found(value, Age.FRESH, complete=True)
+        now, lifetimes = self._context.clock(), self._context.lifetimes
+        told_at = _told_at(entry, known.mark.messages, mark)
+        gone_at = _gone_at(known, mark, told_at)
+        lifetime = lifetimes.finished if gone_at or _is_final(entry) else lifetimes.running
+        return Found(
+            value,
+            age_of(gone_at or told_at, lifetime, now=now),
+            complete=True,
+            confirmed_at=gone_at or told_at,
+            degraded=(GONE,) if gone_at else (),
+        )
+
+    async def _mark(self) -> Mark | None:
+        upstream = self._context.upstream
+        return await upstream.coverage.message(self._key) if upstream else None
+
+    async def fetch(self) -> Told[Thing | None]:
+        return await upstream_of(self._context).fetcher.message(*self._ids)
+
+    def shown(self, content: Thing) -> tuple[OneMessage, bool]:
+        return OneMessage(message=content), True
+
+
+def _told_at(entry: Entry, stretch: Stretch | None, mark: Mark | None) -> int | None:
+    """When the remote last told the message, by itself or among others."""
+    told = [mark.at] if mark and mark.gone_at is None else []
+    place = Position(entry.timestamp, entry.id)
+    if stretch is not None and stretch.reaches(place) and place <= stretch.newest:
+        told.append(stretch.at if place >= stretch.head else stretch.deep_at)
+    return max(told, default=None)
+
+
+def _gone_at(known: KnownSession, mark: Mark | None, told_at: int | None) -> int | None:
+    """When the remote said that it has neither this nor its session, and nothing else since."""
+    if known.is_gone:
+        return known.mark.gone_at
+    gone_at = mark.gone_at if mark else None
+    return gone_at if gone_at is not None and gone_at >= (told_at or 0) else None
+
+
+def _is_final(entry: Entry) -> bool:
+    """Nobody is writing it any more."""
+    known = entry.metadata
+    return known.get("role") != "assistant" or "completed" in known or "error" in known

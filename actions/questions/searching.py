@@ -1,0 +1,198 @@
+"""Searches: they are local, and say whether all that could be found is here."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from actions.answer import Answer
+from actions.context import Context, upstream_of
+from actions.describing import event_of, message_of, session_id_of
+from actions.reading import is_covered, known_lists, session_infos
+from actions.shapes import (
+    EventHit,
+    EventHits,
+    MessageHit,
+    MessageHits,
+    SessionHit,
+    SessionHits,
+    SessionInfo,
+    Shape,
+)
+from dualstore.entry import LOCAL
+from dualstore.errors import InvalidInputError
+from dualstore.filters import parse
+from dualstore.metrics import ReadAnswered
+from dualstore.mirror.coverage import ListMarks
+from dualstore.mirror.keys import session_key
+from dualstore.search.results import Hit, Mode
+
+_MESSAGES_EACH: Final = 5
+"""Messages that are looked at for each session that is wanted."""
+
+
+V = TypeVar("V", bound=Shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is searched for."""
+
+    query: str
+    k: int
+    mode: Mode
+    session_id: str | None = None
+    role: str | None = None
+    since: int | None = None
+    until: int | None = None
+    event_type: str | None = None
+
+    @property
+    def where(self) -> dict[str, Any] | None:
+        """As a filter."""
+        wanted: dict[str, Any] = {}
+        if self.session_id is not None:
+            wanted["metadata.session_id"] = self.session_id
+        if self.role is not None:
+            wanted["metadata.role"] = self.role
+        if self.event_type is not None:
+            wanted["metadata.type"] = self.event_type
+        times = {"$gte": self.since, "$lt": self.until}
+        if some := {op: at for op, at in times.items() if at is not None}:
+            wanted["timestamp"] = some
+        return wanted or None
+
+
+async def search_messages(context: Context, asked: Asked) -> Answer[MessageHits]:
+    """Messages, best first."""
+    found = await context.families.messages.search(asked.query, asked.mode, asked.where, asked.k)
+    ids = {session_id_of(hit.entry) for hit in found.hits}
+    titles = await _titles(context, ids)
+    value = MessageHits(
+        query=asked.query,
+        results=[_message_hit(hit, titles) for hit in found.hits],
+        total_count=found.candidates,
+    )
+    return await _answer(context, value, asked, found.degraded)
+
+
+async def search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]:
+    """Sessions, by what they are called and by what was said in them, best first."""
+    families, where = context.families, asked.where
+    called, said = await asyncio.gather(
+        families.sessions.search(asked.query, asked.mode, where, asked.k),
+        families.messages.search(asked.query, asked.mode, where, asked.k * _MESSAGES_EACH),
+    )
+    best: dict[str, Hit] = {}
+    for hit in (*called.hits, *said.hits):
+        key = session_key(session_id_of(hit.entry))
+        if key not in best or hit.score > best[key].score:
+            best[key] = hit
+    named = await _named(context, asked)
+    entries = await context.families.sessions.get_many([*best, *(named - best.keys())])
+    ranked = [key for key in _ranked(best, named) if key in entries]
+    infos = await session_infos(context, [entries[key] for key in ranked[: asked.k]])
+    value = SessionHits(
+        query=asked.query,
+        results=[
+            _session_hit(info, best.get(key), is_named=key in named)
+            for key, info in zip(ranked, infos, strict=False)
+        ],
+        total_count=len(ranked),
+    )
+    return await _answer(context, value, asked, [*called.degraded, *said.degraded])
+
+
+async def search_events(context: Context, asked: Asked) -> Answer[EventHits]:
+    """Events, best first."""
+    found = await context.families.events.search(asked.query, asked.mode, asked.where, asked.k)
+    value = EventHits(
+        query=asked.query,
+        results=[
+            EventHit(event=event_of(hit.entry), score=hit.score, snippet=str(hit.snippet))
+            for hit in found.hits
+        ],
+        total_count=found.candidates,
+    )
+    lists = await known_lists(context)
+    complete = context.upstream is None or lists.events is not None
+    return _said(context, value, complete, lists.events, found.degraded)
+
+
+async def _named(context: Context, asked: Asked) -> set[str]:
+    """The session whose id is asked for, word for word."""
+    try:
+        key = session_key(asked.query.strip())
+    except InvalidInputError:
+        return set()
+    return set(await context.families.sessions.get_many([key]))
+
+
+def _ranked(best: Mapping[str, Hit], named: Iterable[str]) -> list[str]:
+    others = sorted(best, key=lambda key: (-best[key].score, -best[key].entry.timestamp, key))
+    return list(dict.fromkeys([*named, *others]))
+
+
+def _session_hit(info: SessionInfo, hit: Hit | None, *, is_named: bool) -> SessionHit:
+    message_id = hit.entry.metadata.get("message_id") if hit else None
+    return SessionHit(
+        **dict(info),
+        score=1.0 if is_named or hit is None else hit.score,
+        snippet=str(hit.snippet) if hit else info.title,
+        matched_message_id=message_id if isinstance(message_id, str) else None,
+    )
+
+
+async def _titles(context: Context, session_ids: Iterable[str]) -> dict[str, str]:
+    """A session without one is called by its id."""
+    keys = {session_key(each): each for each in session_ids}
+    entries = await context.families.sessions.get_many(list(keys))
+    given = {key: entry.metadata.get("title") for key, entry in entries.items()}
+    return {each: str(given.get(key) or each) for key, each in keys.items()}
+
+
+def _message_hit(hit: Hit, titles: Mapping[str, str]) -> MessageHit:
+    session_id = session_id_of(hit.entry)
+    return MessageHit(
+        message=message_of(hit.entry),
+        session_id=session_id,
+        session_title=titles[session_id],
+        score=hit.score,
+        snippet=str(hit.snippet),
+        modes=list(hit.modes),
+    )
+
+
+async def _answer(context: Context, value: V, asked: Asked, degraded: Sequence[str]) -> Answer[V]:
+    lists = await known_lists(context)
+    complete = context.upstream is None or await _is_all_here(context, asked, lists)
+    return _said(context, value, complete, lists.sessions, degraded)
+
+
+async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool:
+    """Whether all that could be found has been told by the remote, and kept."""
+    if asked.session_id is not None:
+        ids = [asked.session_id]
+    elif lists.sessions is None:
+        return False
+    else:
+        store = (await context.families.sessions.family()).store
+        ids = list(await store.tally(where=parse({"origin": {"$ne": LOCAL}})))
+    marks = await upstream_of(context).coverage.sessions(ids)
+    return all(is_covered(marks.get(each)) for each in ids)
+
+
+def _said(
+    context: Context, value: V, complete: bool, told_at: int | None, degraded: Sequence[str]
+) -> Answer[V]:
+    notes = list(dict.fromkeys(degraded))
+    if not complete:
+        notes.append("the remote can't search what was said, and not all of it is here yet")
+    context.metrics.emit(ReadAnswered("search", hits=1))
+    return Answer(
+        value,
+        "local",
+        complete=complete,
+        age_ms=None if told_at is None else max(0, context.clock() - told_at),
+        degraded=tuple(notes),
+    )

@@ -1,0 +1,238 @@
+"""One session with its messages, and all sessions."""
+
+import asyncio
+from collections import Counter
+from typing import Final
+
+from actions.context import Context, upstream_of
+from actions.describing import activity_status, message_of, readable, session_info, task_activity
+from actions.reading import (
+    KnownSession,
+    are_known,
+    gone_note,
+    known_lists,
+    known_session,
+    messages_age,
+    session_age,
+    session_infos,
+    uncounted_of,
+)
+from actions.readthrough import Found, Question
+from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
+from dualstore.entry import Entry
+from dualstore.filters import parse
+from dualstore.mirror.coverage import ListMarks
+from dualstore.mirror.fetching import Told
+from dualstore.mirror.freshness import Age, age_of, older
+from dualstore.mirror.kinds import session_copy
+from dualstore.remote.base import RemoteMessages, RemoteSessions, Thing
+
+_HEAD: Final = 100
+"""Messages that are asked for where only the newest may have changed."""
+_PAGE: Final = 500
+
+
+class OneSession(Question[SessionWithMessages]):
+    """A session with its messages `[offset, offset + limit)`, oldest first."""
+
+    kind = "session"
+
+    def __init__(self, context: Context, session_id: str, limit: int | None, offset: int) -> None:
+        self.what = f"session {session_id!r}"
+        self._context = context
+        self._id = session_id
+        self._limit = limit
+        self._offset = offset
+        self._newest: int | None = None
+
+    def key(self) -> str:
+        return f"session:{self._id}:{self._newest}"
+
+    async def look(self) -> Found[SessionWithMessages]:
+        known = await known_session(self._context, self._id)
+        if known.entry is None:
+            return Found(None, Age.EXPIRED, complete=False)
+        value = await self._value(known, known.entry)
+        complete = are_known(self._context, known, None)
+        self._newest = _HEAD if complete else None
+        return Found(
+            value,
+            older(session_age(self._context, known), messages_age(self._context, known, None)),
+            complete=complete,
+            final=known.is_gone,
+            confirmed_at=known.confirmed_at,
+            degraded=gone_note(known),
+        )
+
+    async def _value(self, known: KnownSession, entry: Entry) -> SessionWithMessages:
+        gone = [entry.id] if known.is_gone else []
+        (info,), messages = await asyncio.gather(
+            session_infos(self._context, [entry], gone=gone), self._messages()
+        )
+        return SessionWithMessages(session=info, messages=messages)
+
+    async def _messages(self) -> list[Thing]:
+        where = {"metadata.session_id": self._id}
+        found: list[Thing] = []
+        cursor: str | None = None
+        left = self._limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(left, _PAGE)
+            skip = 0 if cursor else self._offset
+            page = await self._context.families.messages.page(
+                where, newest=False, limit=size, cursor=cursor, skip=skip
+            )
+            found += [message_of(each) for each in page.entries]
+            cursor = page.next_cursor
+            left = None if left is None else left - len(page.entries)
+            if cursor is None:
+                break
+        return found
+
+    async def fetch(self) -> Told[tuple[Thing, RemoteMessages] | None]:
+        fetcher = upstream_of(self._context).fetcher
+        session, messages = await asyncio.gather(fetcher.session(self._id), self._fetch_messages())
+        if session.content is None or messages.content is None:
+            return Told(None)
+        return Told(
+            (session.content, messages.content),
+            is_kept=session.is_kept and messages.is_kept,
+            degraded=[*session.degraded, *messages.degraded],
+        )
+
+    async def _fetch_messages(self) -> Told[RemoteMessages | None]:
+        """All of them, where the newest alone would leave a gap."""
+        upstream = upstream_of(self._context)
+        told = await upstream.fetcher.messages(self._id, newest=self._newest)
+        if self._newest is None or told.content is None or not told.is_kept:
+            return told
+        stretch = (await upstream.coverage.session(self._id)).messages
+        if stretch is not None and stretch.oldest is None:
+            return told
+        return await upstream.fetcher.messages(self._id, newest=None)
+
+    def shown(self, content: tuple[Thing, RemoteMessages]) -> tuple[SessionWithMessages, bool]:
+        session, messages = content
+        end = None if self._limit is None else self._offset + self._limit
+        info = session_info(
+            session_copy(session),
+            count=len(messages.items),
+            newest=None,
+            task=None,
+            is_gone=False,
+            now=self._context.clock(),
+        )
+        page = [*messages.items[self._offset : end]]
+        return SessionWithMessages(session=info, messages=page), messages.next_cursor is None
+
+
+class AllSessions(Question[SessionList]):
+    """Sessions, newest update first."""
+
+    kind = "sessions"
+    what = "the list of sessions"
+
+    def __init__(self, context: Context, limit: int, offset: int) -> None:
+        self._context = context
+        self._limit = limit
+        self._offset = offset
+
+    def key(self) -> str:
+        return "sessions"
+
+    async def look(self) -> Found[SessionList]:
+        context = self._context
+        lists = await known_lists(context)
+        age = Age.FRESH
+        if context.upstream is not None:
+            age = age_of(lists.sessions, context.lifetimes.lists, now=context.clock())
+        value, uncounted = await self._value(lists)
+        note = (
+            f"the messages of {uncounted} of these sessions are not all here: so are their counts"
+        )
+        return Found(
+            value,
+            age,
+            complete=context.upstream is None or lists.sessions is not None,
+            confirmed_at=lists.sessions,
+            degraded=(note,) if uncounted else (),
+        )
+
+    async def _value(self, lists: ListMarks) -> tuple[SessionList, int]:
+        """And of how many sessions not all messages are here."""
+        families = self._context.families
+        page, total, summary = await asyncio.gather(
+            families.sessions.page(limit=self._limit, skip=self._offset),
+            families.sessions.count(),
+            _summary(self._context),
+        )
+        infos, uncounted = await asyncio.gather(
+            session_infos(self._context, page.entries, gone=lists.unlisted),
+            uncounted_of(self._context, page.entries),
+        )
+        value = SessionList(
+            sessions=infos,
+            total_count=total,
+            pagination=_pagination(self._limit, self._offset, total),
+            summary=summary,
+        )
+        return value, uncounted
+
+    async def fetch(self) -> Told[RemoteSessions]:
+        return await upstream_of(self._context).fetcher.sessions()
+
+    def shown(self, content: RemoteSessions) -> tuple[SessionList, bool]:
+        now = self._context.clock()
+        infos = [
+            session_info(each, count=0, newest=None, task=None, is_gone=False, now=now)
+            for each in readable(content.items, session_copy)
+        ]
+        some = infos[self._offset : self._offset + self._limit]
+        total = len(infos)
+        return SessionList(
+            sessions=some,
+            total_count=total,
+            pagination=_pagination(self._limit, self._offset, total),
+            summary=Summary(active=total, waiting_for_input=0, idle=0, agent_tasks=0),
+        ), content.complete
+
+
+async def _summary(context: Context) -> Summary:
+    """Of all sessions, in a constant number of calls."""
+    families, now = context.families, context.clock()
+    sessions, messages, tasks = await asyncio.gather(
+        families.sessions.family(), families.messages.family(), families.tasks.family()
+    )
+    total, known, counts, all_tasks, running, idle = await asyncio.gather(
+        families.sessions.count(),
+        sessions.store.tally(),
+        messages.store.tally(),
+        tasks.store.tally(),
+        tasks.store.tally(where=parse({"metadata.status": "running"})),
+        tasks.store.tally(where=parse({"metadata.status": "idle"})),
+    )
+    states = Counter({"active": total - len(known)})
+    for each in known:
+        if each in running:
+            states[task_activity("running", running[each].newest, now=now)] += 1
+        elif each in idle:
+            states["idle"] += 1
+        elif each not in all_tasks:
+            count = counts[each].count if each in counts else 0
+            states[activity_status(count, None, now=now)] += 1
+    return Summary(
+        active=states["active"],
+        waiting_for_input=states["waiting_for_input"],
+        idle=states["idle"],
+        agent_tasks=len(all_tasks),
+    )
+
+
+def _pagination(limit: int, offset: int, total: int) -> Pagination:
+    return Pagination(
+        limit=limit,
+        offset=offset,
+        has_more=offset + limit < total,
+        current_page=offset // limit + 1,
+        total_pages=-(-total // limit),
+    )

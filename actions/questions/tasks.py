@@ -1,0 +1,128 @@
+"""Tasks of agents: all of them, and the one of a session."""
+
+import asyncio
+
+from actions.context import Context, upstream_of
+from actions.describing import described, readable_task
+from actions.reading import known_lists, known_session, newest_before
+from actions.readthrough import Found, Question
+from actions.shapes import OneTask, TaskList
+from dualstore.entry import LOCAL
+from dualstore.mirror.coverage import ListMarks
+from dualstore.mirror.fetching import Told
+from dualstore.mirror.following import begun
+from dualstore.mirror.freshness import Age, Lifetime, age_of, older
+from dualstore.mirror.keys import task_key
+from dualstore.remote.base import RemoteSessions, Thing
+
+
+class AllTasks(Question[TaskList]):
+    """Tasks, newest activity first."""
+
+    kind = "tasks"
+    what = "the list of tasks"
+
+    def __init__(self, context: Context, status: str | None, limit: int | None) -> None:
+        self._context = context
+        self._status = status
+        self._limit = limit
+
+    def key(self) -> str:
+        return "tasks"
+
+    async def look(self) -> Found[TaskList]:
+        context = self._context
+        lists, value = await asyncio.gather(known_lists(context), self._value())
+        if context.upstream is None:
+            return Found(value, Age.FRESH, complete=True)
+        return Found(
+            value,
+            _age(context, lists, context.lifetimes.lists),
+            complete=lists.sessions is not None,
+            confirmed_at=lists.sessions,
+        )
+
+    async def _value(self) -> TaskList:
+        where = {} if self._status is None else {"metadata.status": self._status}
+        manager = self._context.families.tasks
+        (entries, _), total = await asyncio.gather(
+            newest_before(manager, where, None, self._limit), manager.count(where or None)
+        )
+        tasks = [task for each in entries if (task := readable_task(each))]
+        return TaskList(tasks=[described(each) for each in tasks], total_count=total)
+
+    async def fetch(self) -> Told[RemoteSessions]:
+        upstream = upstream_of(self._context)
+        told = await upstream.fetcher.sessions()
+        if upstream.source.capabilities.has_history:
+            happened = await upstream.fetcher.events()
+            told.degraded += happened.degraded
+        return told
+
+    def shown(self, content: RemoteSessions) -> tuple[TaskList, bool]:
+        """As they began: how they went on is only known where they are kept."""
+        tasks = [task for each in content.items if (task := begun(each))]
+        some = [each for each in tasks if self._status in (None, each.status)]
+        some.sort(key=lambda each: (each.last_activity, each.session_id), reverse=True)
+        shown = [described(each) for each in some[: self._limit]]
+        return TaskList(tasks=shown, total_count=len(some)), False
+
+
+class OneTaskOf(Question[OneTask]):
+    """The task that a session is."""
+
+    kind = "task"
+
+    def __init__(self, context: Context, session_id: str) -> None:
+        self.what = f"a task of session {session_id!r}"
+        self._key = task_key(session_id)
+        self._context = context
+        self._id = session_id
+
+    def key(self) -> str:
+        return self._key
+
+    async def look(self) -> Found[OneTask]:
+        context = self._context
+        known, entry = await asyncio.gather(
+            known_session(context, self._id), context.families.tasks.get(self._key)
+        )
+        task = readable_task(entry)
+        if task is None:
+            return Found(None, Age.EXPIRED, complete=False)
+        value = OneTask(task=described(task))
+        is_own = known.entry is None or known.entry.origin == LOCAL
+        if context.upstream is None or is_own or known.is_gone:
+            return Found(value, Age.FRESH, complete=True)
+        lifetimes = context.lifetimes
+        lifetime = lifetimes.running if task.status == "running" else lifetimes.finished
+        return Found(
+            value,
+            _age(context, known.lists, lifetime),
+            complete=True,
+            confirmed_at=known.confirmed_at,
+        )
+
+    async def fetch(self) -> Told[Thing | None]:
+        upstream = upstream_of(self._context)
+        told = await upstream.fetcher.session(self._id)
+        if told.content is None or begun(told.content) is None:
+            return Told(None)
+        if upstream.source.capabilities.has_history:
+            happened = await upstream.fetcher.events()
+            told.degraded += happened.degraded
+        return told
+
+    def shown(self, content: Thing) -> tuple[OneTask, bool]:
+        task = begun(content)
+        assert task is not None
+        return OneTask(task=described(task)), False
+
+
+def _age(context: Context, lists: ListMarks, lifetime: Lifetime) -> Age:
+    """What is known of tasks comes from the sessions, and from what happened in them."""
+    now = context.clock()
+    age = age_of(lists.sessions, lifetime, now=now)
+    if upstream_of(context).source.capabilities.has_history:
+        age = older(age, age_of(lists.events, lifetime, now=now))
+    return age

@@ -1,0 +1,171 @@
+"""What the actions read in common: sessions, and how far the messages of one are known."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from actions.context import Context
+from actions.describing import readable_task, session_id_of, session_info
+from actions.shapes import SessionInfo
+from dualstore.entry import LOCAL, Entry
+from dualstore.manager import DualStoreManager
+from dualstore.mirror.coverage import ListMarks, Position, SessionMark
+from dualstore.mirror.freshness import Age, age_of, older
+from dualstore.mirror.keys import session_key, task_key
+
+_PAGE: Final = 500
+GONE: Final = "gone upstream: what is here is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSession:
+    """A session, and what is known of it and its messages."""
+
+    entry: Entry | None
+    mark: SessionMark
+    lists: ListMarks
+
+    @property
+    def is_gone(self) -> bool:
+        """The remote said so after it last listed the session."""
+        gone, listed = self.mark.gone_at, self.confirmed_by_lists
+        return gone is not None and (listed is None or gone >= listed)
+
+    @property
+    def confirmed_by_lists(self) -> int | None:
+        """When it was told among all sessions."""
+        return self.lists.confirmed(self.entry.id) if self.entry else None
+
+    @property
+    def confirmed_at(self) -> int | None:
+        """When the remote last told it."""
+        told = [each for each in (self.mark.at, self.confirmed_by_lists) if each is not None]
+        return max(told, default=None)
+
+
+async def known_session(context: Context, session_id: str) -> KnownSession:
+    """What is here."""
+    entry, (mark, lists) = await asyncio.gather(
+        context.families.sessions.get(session_key(session_id)), _marks(context, session_id)
+    )
+    return KnownSession(entry, mark, lists)
+
+
+async def known_lists(context: Context) -> ListMarks:
+    """What the remote told as a whole."""
+    return await context.upstream.coverage.lists() if context.upstream else ListMarks()
+
+
+async def uncounted_of(context: Context, entries: Sequence[Entry]) -> int:
+    """How many of these sessions have messages that are perhaps not here."""
+    if context.upstream is None:
+        return 0
+    ids = [session_id_of(each) for each in entries if each.origin != LOCAL]
+    marks = await context.upstream.coverage.sessions(ids)
+    return sum(not is_covered(marks.get(each)) for each in ids)
+
+
+def is_covered(mark: SessionMark | None) -> bool:
+    """Whether all messages of the session are here."""
+    return mark is not None and mark.messages is not None and mark.messages.oldest is None
+
+
+async def _marks(context: Context, session_id: str) -> tuple[SessionMark, ListMarks]:
+    if context.upstream is None:
+        return SessionMark(), ListMarks()
+    coverage = context.upstream.coverage
+    return await asyncio.gather(coverage.session(session_id), coverage.lists())
+
+
+def is_settled(context: Context, known: KnownSession) -> bool:
+    """The remote has no say in it: there is none, or the session is one of our own."""
+    return context.upstream is None or (known.entry is not None and known.entry.origin == LOCAL)
+
+
+def session_age(context: Context, known: KnownSession) -> Age:
+    """Of the session itself."""
+    now, lifetimes = context.clock(), context.lifetimes
+    if is_settled(context, known):
+        return Age.FRESH
+    if known.is_gone:
+        return age_of(known.mark.gone_at, lifetimes.finished, now=now)
+    if known.entry is None:
+        return Age.EXPIRED
+    lifetime = lifetimes.of_session(known.entry.timestamp, now=now)
+    return age_of(known.confirmed_at, lifetime, now=now)
+
+
+def messages_age(context: Context, known: KnownSession, down_to: Position | None) -> Age:
+    """Of the newest messages down to that place, or of all."""
+    now, lifetimes, stretch = context.clock(), context.lifetimes, known.mark.messages
+    if is_settled(context, known) or known.is_gone:
+        return session_age(context, known)
+    if stretch is None:
+        return Age.EXPIRED
+    updated = known.entry.timestamp if known.entry else now
+    age = age_of(stretch.at, lifetimes.of_session(updated, now=now), now=now)
+    if down_to is not None and down_to >= stretch.head:
+        return age
+    return older(age, age_of(stretch.deep_at, lifetimes.finished, now=now))
+
+
+def are_known(context: Context, known: KnownSession, down_to: Position | None) -> bool:
+    """Whether all messages down to that place are here."""
+    if is_settled(context, known):
+        return True
+    stretch = known.mark.messages
+    if stretch is None:
+        return False
+    return stretch.oldest is None if down_to is None else stretch.reaches(down_to)
+
+
+def gone_note(known: KnownSession) -> tuple[str, ...]:
+    """Said with every answer about a session that the remote doesn't have any more."""
+    return (GONE,) if known.is_gone else ()
+
+
+async def session_infos(
+    context: Context, entries: Sequence[Entry], *, gone: Iterable[str] = ()
+) -> list[SessionInfo]:
+    """In a constant number of calls; `gone` are keys of sessions that the remote lost."""
+    ids = [session_id_of(each) for each in entries]
+    messages = (await context.families.messages.family()).store
+    tallies, tasks = await asyncio.gather(
+        messages.tally(ids), context.families.tasks.get_many([task_key(each) for each in ids])
+    )
+    now, lost = context.clock(), frozenset(gone)
+    return [
+        session_info(
+            entry,
+            count=tallies[each].count if each in tallies else 0,
+            newest=tallies[each].newest if each in tallies else None,
+            task=readable_task(tasks.get(task_key(each))),
+            is_gone=entry.id in lost,
+            now=now,
+        )
+        for each, entry in zip(ids, entries, strict=True)
+    ]
+
+
+async def newest_before(
+    manager: DualStoreManager,
+    where: Mapping[str, Any],
+    before: Position | None,
+    limit: int | None,
+) -> tuple[list[Entry], bool]:
+    """The newest entries before a place, newest first, and whether there are more."""
+    wanted = dict(where)
+    if before is not None:
+        earlier = {"timestamp": {"$lt": before.created}}
+        beside = {"timestamp": before.created, "id": {"$lt": before.id}}
+        wanted = {"$and": [dict(where), {"$or": [earlier, beside]}]}
+    found: list[Entry] = []
+    cursor: str | None = None
+    while True:
+        size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+        page = await manager.page(wanted or None, limit=size, cursor=cursor)
+        found += page.entries
+        cursor = page.next_cursor
+        if cursor is None or len(found) == limit:
+            return found, cursor is not None

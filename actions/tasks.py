@@ -1,0 +1,110 @@
+"""Tasks of agents: what they were told to do, and how it is going."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, get_args
+
+from actions.answer import Answer
+from actions.checking import check_count, check_id
+from actions.context import Context
+from actions.describing import described, readable_task
+from actions.questions.tasks import AllTasks, OneTaskOf
+from actions.readthrough import read
+from actions.shapes import OneTask, TaskList
+from dualstore.documents.base import PutOutcome
+from dualstore.errors import InvalidInputError, NotFoundError, UnavailableError, shown
+from dualstore.mirror.keys import task_key
+from dualstore.mirror.tasks import AgentTask, TaskStatus, task_copy
+from dualstore.values import check_text
+
+_TRIES: Final = 20
+
+
+async def list(  # noqa: A001 - the action's name in the public API
+    context: Context, status: TaskStatus | None = None, limit: int | None = None
+) -> Answer[TaskList]:
+    """Tasks, newest activity first; all of them without a limit."""
+    if status is not None:
+        _check_status(status)
+    return await read(context, AllTasks(context, status, check_count(limit)))
+
+
+async def get(context: Context, session_id: str) -> Answer[OneTask]:
+    """The task that a session is. Raises `NotFoundError` also for a session that is none."""
+    return await read(context, OneTaskOf(context, check_id(session_id, "session_id")))
+
+
+async def create(context: Context, session_id: str, task: str) -> Answer[OneTask]:
+    """Begin a task: it is running from now on. One that the session has already is replaced."""
+    now = context.clock()
+    new = AgentTask(
+        session_id=check_id(session_id, "session_id"),
+        task=check_id(task, "task"),
+        start_time=now,
+        status="running",
+        last_activity=now,
+    )
+    return await _write(context, new.session_id, lambda _: new)
+
+
+async def update(
+    context: Context,
+    session_id: str,
+    *,
+    status: TaskStatus | None = None,
+    task: str | None = None,
+    completion_message: str | None = None,
+) -> Answer[OneTask]:
+    """Change what is given. What happens in the session later changes it again.
+
+    Raises `NotFoundError` if there is no task here.
+    """
+    changes: dict[str, Any] = {}
+    if status is not None:
+        changes["status"] = _check_status(status)
+    if task is not None:
+        changes["task"] = check_id(task, "task")
+    if completion_message is not None:
+        changes["completion_message"] = check_text(completion_message, "completion_message")
+    now = context.clock()
+
+    def changed(present: AgentTask | None) -> AgentTask:
+        if present is None:
+            raise NotFoundError(f"session {session_id!r} has no task here")
+        return replace(present, last_activity=max(now, present.last_activity), **changes)
+
+    return await _write(context, check_id(session_id, "session_id"), changed)
+
+
+async def _write(
+    context: Context, session_id: str, change: Callable[[AgentTask | None], AgentTask]
+) -> Answer[OneTask]:
+    """Whoever else changes it meanwhile: nothing of theirs is lost."""
+    key, manager = task_key(session_id), context.families.tasks
+    family = await manager.family()
+    for _ in range(_TRIES):
+        entry = await manager.get(key)
+        task = change(readable_task(entry))
+        copy = task_copy(task)
+        draft = family.drafter.compose(
+            id=key,
+            text=copy.text,
+            timestamp=copy.timestamp,
+            metadata=copy.metadata,
+            body=copy.body,
+        )
+        expect = {key: entry.revision} if entry else {}
+        try:
+            (put,) = await family.store.put([draft], now=family.clock(), expect=expect)
+        finally:
+            family.worker.wake()
+        if put.outcome is not PutOutcome.OUTDATED:
+            return Answer(OneTask(task=described(task)), "local", complete=True, age_ms=None)
+    raise UnavailableError(f"the task of session {session_id!r} is changed by too many at once")
+
+
+def _check_status(status: object) -> str:
+    if status not in get_args(TaskStatus):
+        known = ", ".join(get_args(TaskStatus))
+        raise InvalidInputError(f"status must be one of {known}, not {shown(status)}")
+    return str(status)

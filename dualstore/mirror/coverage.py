@@ -1,0 +1,214 @@
+"""What is known to be complete, and since when. Only a mark that is written here says so."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from dualstore.documents.base import Record, Records
+from dualstore.errors import UnavailableError
+from dualstore.mirror.keys import session_key
+
+_LISTS: Final = "lists"
+_TRIES: Final = 50
+_AT_ONCE: Final = 1000
+
+Value = dict[str, Any]
+
+
+class Position(NamedTuple):
+    """A message's place in its session."""
+
+    created: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The newest messages of a session, without a gap."""
+
+    at: int
+    """When those from `head` on were confirmed."""
+    deep_at: int
+    """When those before it were."""
+    newest: Position
+    head: Position
+    oldest: Position | None
+    """None when it has no others."""
+
+    def reaches(self, position: Position) -> bool:
+        """Whether all from there on are known."""
+        return self.oldest is None or self.oldest <= position
+
+    def to_record(self) -> Value:
+        """As JSON."""
+        places = {each: list(getattr(self, each)) for each in ("newest", "head")}
+        oldest = None if self.oldest is None else list(self.oldest)
+        return {"at": self.at, "deep_at": self.deep_at, **places, "oldest": oldest}
+
+    @classmethod
+    def from_record(cls, value: Value) -> "Stretch":
+        """The opposite of `to_record`."""
+        places = {each: Position(*value[each]) for each in ("newest", "head")}
+        oldest = value["oldest"] and Position(*value["oldest"])
+        return cls(value["at"], value["deep_at"], **places, oldest=oldest)
+
+
+class Fetched(NamedTuple):
+    """What a remote has told of a session's newest messages."""
+
+    at: int
+    newest: Position
+    oldest: Position
+    is_all: bool
+
+
+def stretched(known: Stretch | None, fetched: Fetched) -> Stretch:
+    """What is known after a fetch. Where both don't meet is a gap: the older one is forgotten."""
+    at, newest, oldest = fetched.at, fetched.newest, fetched.oldest
+    if fetched.is_all:
+        return Stretch(at, at, newest, oldest, None)
+    if known is None or oldest > known.newest:
+        return Stretch(at, at, newest, oldest, oldest)
+    return replace(known, at=at, newest=newest, head=oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMark:
+    """What is known of one session. None for what never happened."""
+
+    at: int | None = None
+    """When the remote last told the session itself."""
+    gone_at: int | None = None
+    """When the remote last said that there is no such session."""
+    messages: Stretch | None = None
+
+    def to_record(self) -> Value:
+        """As JSON."""
+        messages = self.messages and self.messages.to_record()
+        return {"at": self.at, "gone_at": self.gone_at, "messages": messages}
+
+    @classmethod
+    def from_record(cls, value: Value) -> "SessionMark":
+        """The opposite of `to_record`."""
+        messages = value["messages"] and Stretch.from_record(value["messages"])
+        return cls(value["at"], value["gone_at"], messages)
+
+
+@dataclass(frozen=True, slots=True)
+class ListMarks:
+    """When the remote last told all of something; None for never."""
+
+    sessions: int | None = None
+    unlisted: tuple[str, ...] = ()
+    """Keys of sessions that are here, and that the remote didn't name when it told all."""
+    events: int | None = None
+
+    def to_record(self) -> Value:
+        """As JSON."""
+        return {**asdict(self), "unlisted": list(self.unlisted)}
+
+    def confirmed(self, session_key: str) -> int | None:
+        """When the session was told among all of them."""
+        return None if session_key in self.unlisted else self.sessions
+
+
+class Mark(NamedTuple):
+    """What is known of one message that was asked for by itself."""
+
+    at: int
+    gone_at: int | None = None
+
+
+class Coverage:
+    """The marks of one remote's things."""
+
+    def __init__(self, records: Records, *, space: str) -> None:
+        self._records = records
+        self._space = space
+        self._sequences = f"{space}.sequences"
+
+    async def lists(self) -> ListMarks:
+        """What was told as a whole."""
+        record = await self._records.get(self._space, _LISTS)
+        return _list_marks(record.value if record else None)
+
+    async def change_lists(self, change: Callable[[ListMarks], ListMarks]) -> None:
+        """Replace the marks by what `change` makes of them, whoever else does so meanwhile."""
+        await self._change(_LISTS, lambda value: change(_list_marks(value)).to_record())
+
+    async def session(self, session_id: str) -> SessionMark:
+        """What is known of it."""
+        return _session_mark(await self._value(session_key(session_id)))
+
+    async def sessions(self, session_ids: Iterable[str]) -> dict[str, SessionMark]:
+        """What is known of these, in one call; of whom nothing is known are missing."""
+        keys = {session_key(each): each for each in session_ids}
+        records = await self._records.find(self._space, list(keys))
+        return {keys[key]: _session_mark(record.value) for key, record in records.items()}
+
+    async def change_session(
+        self, session_id: str, change: Callable[[SessionMark], SessionMark]
+    ) -> None:
+        """As `change_lists`."""
+        await self._change(
+            session_key(session_id), lambda value: change(_session_mark(value)).to_record()
+        )
+
+    async def message(self, key: str) -> Mark | None:
+        """What is known of it by itself."""
+        value = await self._value(key)
+        return None if value is None else Mark(**value)
+
+    async def mark_message(self, key: str, mark: Mark) -> None:
+        """Note what is known of it now."""
+        await self._change(key, lambda _: mark._asdict())
+
+    async def sequences(self) -> dict[str, int]:
+        """By session, how far its events were taken in."""
+        found: list[Record] = []
+        while some := await self._records.range(
+            self._sequences, after=found[-1].key if found else None, limit=_AT_ONCE
+        ):
+            found += some
+        return {each.value["session_id"]: each.value["sequence"] for each in found}
+
+    async def reach(self, sequences: Mapping[str, int]) -> None:
+        """Events up to these were taken in; whoever got further stays there."""
+        for session_id, sequence in sequences.items():
+
+            def reached(
+                value: Value | None, session: str = session_id, to: int = sequence
+            ) -> Value:
+                known = value["sequence"] if value else -1
+                return {"session_id": session, "sequence": max(known, to)}
+
+            await self._change(session_key(session_id), reached, space=self._sequences)
+
+    async def _value(self, key: str) -> Value | None:
+        record = await self._records.get(self._space, key)
+        return record.value if record else None
+
+    async def _change(
+        self, key: str, change: Callable[[Value | None], Value], *, space: str | None = None
+    ) -> None:
+        space = space or self._space
+        for _ in range(_TRIES):
+            record = await self._records.get(space, key)
+            if record is None:
+                done = await self._records.create(space, key, change(None), tokens=[key])
+            else:
+                value = change(record.value)
+                done = record if value == record.value else None
+                done = done or await self._records.replace(record, value)
+            if done is not None:
+                return
+        raise UnavailableError(f"the mark {key!r} is being changed by too many at once")
+
+
+def _list_marks(value: Value | None) -> ListMarks:
+    given = value or {}
+    return ListMarks(**{**given, "unlisted": tuple(given.get("unlisted", ()))})
+
+
+def _session_mark(value: Value | None) -> SessionMark:
+    return SessionMark.from_record(value) if value else SessionMark()

@@ -1,0 +1,194 @@
+"""Asking the remote, and taking in what it tells."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Generic, Literal, TypeVar
+
+from dualstore.errors import DualStoreError, RemoteError, UnavailableError
+from dualstore.metrics import Metrics, WrittenThrough
+from dualstore.mirror.coverage import Coverage
+from dualstore.mirror.intake import Revisions, Taken
+from dualstore.mirror.keys import parse_key
+from dualstore.mirror.writethrough import WriteThrough
+from dualstore.remote.base import Change, RemoteMessages, RemoteSessions, RemoteSource, Thing
+
+OnRemoteDelete = Literal["keep", "drop"]
+"""What becomes of a copy whose original is gone."""
+
+_TRIES: Final = 3
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Told(Generic[_T]):
+    """What a remote has told."""
+
+    content: _T
+    is_kept: bool = True
+    """It can be read here now."""
+    degraded: list[str] = field(default_factory=list)
+
+
+class Fetcher:
+    """Fetches from one remote. What the remote raises goes through; what a store raises while
+    something is kept is said in `degraded`: the answer is there all the same.
+    """
+
+    def __init__(
+        self,
+        remote: RemoteSource,
+        through: WriteThrough,
+        *,
+        coverage: Coverage,
+        on_remote_delete: OnRemoteDelete,
+        clock: Callable[[], int],
+        metrics: Metrics,
+    ) -> None:
+        self._remote = remote
+        self._through = through
+        self._coverage = coverage
+        self._drops = on_remote_delete == "drop"
+        self._clock = clock
+        self._metrics = metrics
+
+    async def sessions(self) -> Told[RemoteSessions]:
+        """All of them."""
+
+        async def take(told: RemoteSessions, seen: Revisions, at: int) -> Taken:
+            return await self._through.take_sessions(told.items, seen, at=at, are_all=told.complete)
+
+        return await self._fetched(
+            "sessions", self._remote.fetch_sessions, self._through.seen_sessions, take
+        )
+
+    async def session(self, session_id: str) -> Told[Thing | None]:
+        """One; None when the remote says that there is none."""
+
+        async def take(told: Thing | None, seen: Revisions, at: int) -> Taken:
+            if told is not None:
+                return await self._through.take_session(session_id, told, seen, at=at)
+            return await self._session_is_gone(session_id, at)
+
+        return await self._fetched(
+            "session",
+            lambda: self._remote.fetch_session(session_id),
+            lambda: self._through.seen_session(session_id),
+            take,
+        )
+
+    async def messages(self, session_id: str, *, newest: int | None) -> Told[RemoteMessages | None]:
+        """The newest of a session, or all; None when there is no such session."""
+
+        async def take(told: RemoteMessages | None, seen: Revisions, at: int) -> Taken:
+            if told is None:
+                return await self._session_is_gone(session_id, at)
+            taken = await self._through.take_messages(session_id, told, seen, at=at)
+            if self._drops and told.next_cursor is None:
+                await self._drop_others(session_id, seen, taken)
+            return taken
+
+        return await self._fetched(
+            "messages",
+            lambda: self._remote.fetch_messages(session_id, limit=newest),
+            lambda: self._through.seen_messages(session_id),
+            take,
+        )
+
+    async def message(self, session_id: str, message_id: str) -> Told[Thing | None]:
+        """One; None when the remote says that there is none."""
+
+        async def take(told: Thing | None, seen: Revisions, at: int) -> Taken:
+            if told is not None:
+                return await self._through.take_message(session_id, told, seen, at=at)
+            if self._drops:
+                await self._through.drop_messages(seen)
+            elif seen:
+                await self._through.take_gone_message(session_id, message_id, at=at)
+            return Taken()
+
+        return await self._fetched(
+            "message",
+            lambda: self._remote.fetch_message(session_id, message_id),
+            lambda: self._through.seen_message(session_id, message_id),
+            take,
+        )
+
+    async def events(self) -> Told[list[Change]]:
+        """All that has happened since they were asked for last."""
+
+        async def take(told: list[Change], _: Mapping[str, int], at: int) -> Taken:
+            return await self._through.take_changes(told, at=at, are_all=True)
+
+        known = await self._coverage.sequences()
+        return await self._fetched(
+            "events",
+            lambda: self._remote.fetch_history(known),
+            self._coverage.sequences,
+            take,
+        )
+
+    async def _session_is_gone(self, session_id: str, at: int) -> Taken:
+        """Of a session that was never here nothing is noted."""
+        if await self._through.seen_session(session_id):
+            if self._drops:
+                await self._through.drop_session(session_id)
+            else:
+                await self._through.take_gone(session_id, at=at)
+        return Taken()
+
+    async def _drop_others(self, session_id: str, seen: Revisions, taken: Taken) -> None:
+        """A list may be wrong: what it leaves out goes only when the remote says so itself."""
+        gone: list[str] = []
+        for key in seen.keys() - taken.outcomes.keys():
+            (_, message_id) = parse_key(key).parts
+            try:
+                told = await self._remote.fetch_message(session_id, message_id)
+            except (RemoteError, UnavailableError):
+                break
+            if told is None:
+                gone.append(key)
+        await self._through.drop_messages(gone)
+
+    async def _fetched(
+        self,
+        what: str,
+        ask: Callable[[], Awaitable[_T]],
+        see: Callable[[], Awaitable[Revisions]],
+        take: Callable[[_T, Revisions, int], Awaitable[Taken]],
+    ) -> Told[_T]:
+        """Asks again while something changes here meanwhile."""
+        for _ in range(_TRIES):
+            at = self._clock()
+            try:
+                seen = await see()
+            except DualStoreError as error:
+                return _not_kept(await ask(), error)
+            told = await ask()
+            try:
+                taken = await self._timed(what, take(told, seen, at))
+            except DualStoreError as error:
+                return _not_kept(told, error)
+            if not taken.is_outdated:
+                break
+        degraded = [f"{each} can't be kept: {why}" for each, why in taken.refused.items()]
+        if taken.is_outdated:
+            degraded.append("what was changed here meanwhile was left as it is")
+        is_one = len(taken.refused) == 1 and not taken.outcomes
+        return Told(told, is_kept=not is_one, degraded=degraded)
+
+    async def _timed(self, what: str, taking: Awaitable[Taken]) -> Taken:
+        began = time.monotonic()
+        taken = await taking
+        counts = Counter(map(str, taken.outcomes.values()))
+        seconds = time.monotonic() - began
+        self._metrics.emit(
+            WrittenThrough(what, **counts, refused=len(taken.refused), seconds=seconds)
+        )
+        return taken
+
+
+def _not_kept(told: _T, error: DualStoreError) -> Told[_T]:
+    return Told(told, is_kept=False, degraded=[f"nothing can be kept: {error}"])

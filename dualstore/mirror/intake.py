@@ -1,0 +1,139 @@
+"""How what a remote told becomes entries: each thing by itself, against what is here."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from dualstore.assembly import Family
+from dualstore.documents.base import PutOutcome
+from dualstore.entry import Draft
+from dualstore.errors import EntryError
+from dualstore.manager import DualStoreManager
+from dualstore.mirror.kinds import Copy
+from dualstore.mirror.refusals import Refusals
+from dualstore.remote.base import Change
+
+_AT_ONCE: Final = 500
+_CHECKED_AT_ONCE: Final = 50
+"""Things that are looked at before others get their turn on the loop."""
+_SCANNED_AT_ONCE: Final = 1000
+
+_Told = TypeVar("_Told")
+
+Revisions = Mapping[str, int]
+"""By key, what was here before the remote was asked."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of what a remote told."""
+
+    outcomes: dict[str, PutOutcome] = field(default_factory=dict)
+    """By key."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Reasons, by what they are about."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Something changed here while the remote was asked."""
+        return PutOutcome.OUTDATED in self.outcomes.values()
+
+
+class Intake:
+    """Writes what comes from one remote."""
+
+    def __init__(self, *, origin: str, refusals: Refusals, clock: Callable[[], int]) -> None:
+        self._origin = origin
+        self._refusals = refusals
+        self._clock = clock
+
+    async def take(
+        self,
+        manager: DualStoreManager,
+        told: Sequence[_Told],
+        to_copy: Callable[[_Told], Copy],
+        seen: Revisions | None,
+        *,
+        what: str,
+    ) -> Taken:
+        """All of them that can be taken in; the others end visible.
+
+        With `seen` nothing is replaced that changed since then.
+        """
+        family = await manager.family()
+        taken = Taken()
+        for start in range(0, len(told), _AT_ONCE):
+            drafts: dict[str, Draft] = {}
+            for at, each in enumerate(told[start : start + _AT_ONCE], 1):
+                try:
+                    copy = to_copy(each)
+                    drafts[copy.id] = self._draft(family, copy)
+                except EntryError as error:
+                    taken.refused[_named(each, what)] = str(error)
+                if at % _CHECKED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            taken.outcomes |= await _put(family, list(drafts.values()), seen)
+        await self._refusals.note(taken.refused, at=self._clock())
+        await self._refusals.forget(list(taken.outcomes))
+        return taken
+
+    async def put(
+        self, manager: DualStoreManager, copies: Iterable[Copy], seen: Revisions
+    ) -> dict[str, PutOutcome]:
+        """What was made here of what a remote told."""
+        family = await manager.family()
+        return await _put(family, [self._draft(family, each) for each in copies], seen)
+
+    def _draft(self, family: Family, copy: Copy) -> Draft:
+        return family.drafter.compose(
+            id=copy.id,
+            text=copy.text,
+            timestamp=copy.timestamp,
+            metadata=copy.metadata,
+            body=copy.body,
+            origin=self._origin,
+            source_version=copy.version,
+        )
+
+
+async def revisions_under(manager: DualStoreManager, prefix: str) -> Revisions:
+    """Of all entries and tombstones whose keys begin with it."""
+    store = (await manager.family()).store
+    found: dict[str, int] = {}
+    after = prefix
+    while some := await store.scan(after=after, limit=_SCANNED_AT_ONCE):
+        mine = {each.id: each.revision for each in some if each.id.startswith(prefix)}
+        found |= mine
+        after = some[-1].id
+        if len(mine) < len(some):
+            break
+    return found
+
+
+async def revisions_of(manager: DualStoreManager, keys: Sequence[str]) -> Revisions:
+    """Of these, entries and tombstones; absent ones are missing."""
+    marks = await (await manager.family()).store.marks(keys)
+    return {each: mark.revision for each, mark in marks.items()}
+
+
+async def _put(
+    family: Family, drafts: Sequence[Draft], seen: Revisions | None
+) -> dict[str, PutOutcome]:
+    expect = None if seen is None else {each.id: seen.get(each.id, 0) for each in drafts}
+    if not drafts:
+        return {}
+    try:
+        puts = await family.store.put(drafts, now=family.clock(), expect=expect)
+    finally:
+        family.worker.wake()
+    return {put.id: put.outcome for put in puts}
+
+
+def _named(told: object, what: str) -> str:
+    """By its id, where it has one."""
+    if isinstance(told, Change):
+        return f"{what} {told.id}"
+    thing = told if isinstance(told, dict) else {}
+    info = thing.get("info")
+    return f"{what} {(info if isinstance(info, dict) else thing).get('id')}"

@@ -1,0 +1,177 @@
+"""The one way in for what a remote has told.
+
+Whoever asks remembers first which revisions are here (`seen`). What has changed since is left
+alone, and said to be outdated: the remote has to be asked again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from dualstore.errors import EntryError
+from dualstore.mirror.coverage import Coverage, Fetched, Mark, Position, stretched
+from dualstore.mirror.families import Families
+from dualstore.mirror.following import TaskFollower
+from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
+from dualstore.mirror.keys import message_key, messages_prefix, session_key
+from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.remote.base import Change, RemoteMessages, Thing
+
+_SESSIONS: Final = "session:"
+_START: Final = Position(0, "")
+
+
+class WriteThrough:
+    """Takes in what one remote tells."""
+
+    def __init__(
+        self,
+        families: Families,
+        *,
+        intake: Intake,
+        coverage: Coverage,
+        origin: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._families = families
+        self._intake = intake
+        self._coverage = coverage
+        self._origin = origin
+        self._clock = clock
+        self._tasks = TaskFollower(families.tasks, intake)
+
+    async def seen_sessions(self) -> Revisions:
+        """What is here of all sessions."""
+        return await revisions_under(self._families.sessions, _SESSIONS)
+
+    async def seen_session(self, session_id: str) -> Revisions:
+        """What is here of one."""
+        return await revisions_of(self._families.sessions, [session_key(session_id)])
+
+    async def seen_messages(self, session_id: str) -> Revisions:
+        """What is here of all messages of one session."""
+        return await revisions_under(self._families.messages, messages_prefix(session_id))
+
+    async def seen_message(self, session_id: str, message_id: str) -> Revisions:
+        """What is here of one."""
+        return await revisions_of(self._families.messages, [message_key(session_id, message_id)])
+
+    async def take_sessions(
+        self, things: Sequence[Thing], seen: Revisions, *, at: int, are_all: bool
+    ) -> Taken:
+        """A list of sessions, asked for at that time; and the tasks that they are."""
+        taken = await self._take_sessions(things, seen)
+        if are_all:
+            unlisted = tuple(sorted(seen.keys() - taken.outcomes.keys()))
+            await self._coverage.change_lists(
+                lambda marks: replace(marks, sessions=at, unlisted=unlisted)
+            )
+        return taken
+
+    async def take_session(
+        self, session_id: str, thing: Thing, seen: Revisions, *, at: int
+    ) -> Taken:
+        """One session, asked for by itself."""
+        taken = await self._take_sessions([thing], seen)
+        await self._coverage.change_session(
+            session_id, lambda mark: replace(mark, at=at, gone_at=None)
+        )
+        return taken
+
+    async def take_messages(
+        self, session_id: str, told: RemoteMessages, seen: Revisions, *, at: int
+    ) -> Taken:
+        """The newest messages of a session, or all of them."""
+        taken = await self._take_messages(session_id, told.items, seen)
+        fetched = _fetched(told, session_id, at)
+        if fetched is not None and not taken.is_outdated:
+            await self._coverage.change_session(
+                session_id,
+                lambda mark: replace(mark, messages=stretched(mark.messages, fetched)),
+            )
+        return taken
+
+    async def take_message(
+        self, session_id: str, thing: Thing, seen: Revisions, *, at: int
+    ) -> Taken:
+        """One message, asked for by itself."""
+        taken = await self._take_messages(session_id, [thing], seen)
+        for key in taken.outcomes:
+            await self._coverage.mark_message(key, Mark(at))
+        return taken
+
+    async def take_gone_message(self, session_id: str, message_id: str, *, at: int) -> None:
+        """The remote says that there is no such message any more."""
+        await self._coverage.mark_message(message_key(session_id, message_id), Mark(at, at))
+
+    async def take_changes(self, changes: Sequence[Change], *, at: int, are_all: bool) -> Taken:
+        """What happened; the tasks of the sessions follow it."""
+        await self._tasks.follow(changes, at=at)
+        tasks = await self._tasks.are_tasks({each.session_id for each in changes})
+        taken = await self._intake.take(
+            self._families.events,
+            changes,
+            lambda each: event_copy(each, is_agent_task=each.session_id in tasks, now=at),
+            None,
+            what="event",
+        )
+        await self._coverage.reach(
+            {each.session_id: each.sequence for each in changes if each.sequence is not None}
+        )
+        if are_all:
+            await self._coverage.change_lists(lambda marks: replace(marks, events=at))
+        return taken
+
+    async def take_gone(self, session_id: str, *, at: int) -> None:
+        """The remote says that there is no such session any more."""
+        await self._coverage.change_session(session_id, lambda mark: replace(mark, gone_at=at))
+
+    async def drop_session(self, session_id: str) -> None:
+        """Delete what came from the remote of it, and all that hangs on it."""
+        mine = {"metadata.session_id": session_id, "origin": self._origin}
+        for manager in self._families:
+            await manager.delete_where(mine)
+
+    async def drop_messages(self, keys: Iterable[str]) -> None:
+        """Delete messages that are gone at the remote."""
+        mine = {"id": {"$in": list(keys)}, "origin": self._origin}
+        await self._families.messages.delete_where(mine)
+
+    async def _take_sessions(self, things: Sequence[Thing], seen: Revisions) -> Taken:
+        taken = await self._intake.take(
+            self._families.sessions, things, session_copy, seen, what="session"
+        )
+        await self._tasks.begin(things, at=self._clock())
+        return taken
+
+    async def _take_messages(
+        self, session_id: str, things: Sequence[Thing], seen: Revisions
+    ) -> Taken:
+        return await self._intake.take(
+            self._families.messages,
+            things,
+            lambda each: message_copy(each, session_id=session_id),
+            seen,
+            what=f"message of {session_id}:",
+        )
+
+
+def _fetched(told: RemoteMessages, session_id: str, at: int) -> Fetched | None:
+    """None when it can't be said where they are from."""
+    is_all = told.next_cursor is None
+    oldest = _first_place(told.items, session_id)
+    newest = _first_place(reversed(told.items), session_id)
+    if oldest is None or newest is None:
+        return Fetched(at, _START, _START, is_all) if is_all else None
+    return Fetched(at, newest, oldest, is_all)
+
+
+def _first_place(things: Iterable[Thing], session_id: str) -> Position | None:
+    """Of the first that has one."""
+    for each in things:
+        try:
+            copy = message_copy(each, session_id=session_id)
+        except EntryError:
+            continue
+        return Position(copy.timestamp, copy.id)
+    return None
