@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from actions.census import Census, Tallies
 from actions.context import Context
 from actions.describing import readable_task, session_id_of, session_info
 from actions.shapes import SessionInfo
@@ -126,26 +127,49 @@ def gone_note(known: KnownSession) -> tuple[str, ...]:
 
 
 async def session_infos(
-    context: Context, entries: Sequence[Entry], *, gone: Iterable[str] = ()
+    context: Context,
+    entries: Sequence[Entry],
+    *,
+    gone: Iterable[str] = (),
+    everything: Census | None = None,
 ) -> list[SessionInfo]:
-    """In a constant number of calls; `gone` are keys of sessions that the remote lost."""
+    """In a constant number of calls; `gone` are keys of sessions that the remote lost.
+
+    What is known of `everything` isn't asked again.
+    """
     ids = [session_id_of(each) for each in entries]
-    messages = (await context.families.messages.family()).store
-    tallies, tasks = await asyncio.gather(
-        messages.tally(ids), context.families.tasks.get_many([task_key(each) for each in ids])
+    counted, tasks = await asyncio.gather(
+        _counted(context, ids, everything), _tasks(context, ids, everything)
     )
     now, lost = context.clock(), frozenset(gone)
     return [
         session_info(
             entry,
-            count=tallies[each].count if each in tallies else 0,
-            newest=tallies[each].newest if each in tallies else None,
+            count=counted[each].count if each in counted else 0,
+            newest=counted[each].newest if each in counted else None,
             task=readable_task(tasks.get(task_key(each))),
             is_gone=entry.id in lost,
             now=now,
         )
         for each, entry in zip(ids, entries, strict=True)
     ]
+
+
+async def _counted(
+    context: Context, session_ids: Sequence[str], everything: Census | None
+) -> Tallies:
+    if everything is not None:
+        return everything.messages
+    return await (await context.families.messages.family()).store.tally(session_ids)
+
+
+async def _tasks(
+    context: Context, session_ids: Sequence[str], everything: Census | None
+) -> Mapping[str, Entry]:
+    keys = [
+        task_key(each) for each in session_ids if everything is None or each in everything.tasks
+    ]
+    return await context.families.tasks.get_many(keys) if keys else {}
 
 
 async def newest_before(

@@ -1,11 +1,12 @@
 """One session with its messages, and all sessions."""
 
 import asyncio
-from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
+from actions.census import Census, census
 from actions.context import Context, upstream_of
-from actions.describing import activity_status, message_of, readable, session_info, task_activity
+from actions.describing import message_of, readable, session_info
 from actions.reading import (
     KnownSession,
     are_known,
@@ -20,7 +21,6 @@ from actions.reading import (
 from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
 from dualstore.entry import Entry
-from dualstore.filters import parse
 from dualstore.mirror.coverage import ListMarks
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
@@ -142,14 +142,18 @@ class AllSessions(Question[SessionList]):
 
     async def look(self) -> Found[SessionList]:
         context = self._context
-        lists = await known_lists(context)
+        lists, page, everything = await asyncio.gather(
+            known_lists(context),
+            context.families.sessions.page(limit=self._limit, skip=self._offset),
+            census(context),
+        )
         age = Age.FRESH
         if context.upstream is not None:
             age = age_of(lists.sessions, context.lifetimes.lists, now=context.clock())
-        value, uncounted = await self._value(lists)
-        note = (
-            f"the messages of {uncounted} of these sessions are not all here: so are their counts"
+        value, uncounted = await asyncio.gather(
+            self._value(page.entries, everything, lists), uncounted_of(context, page.entries)
         )
+        note = f"not all messages of {uncounted} of these sessions are here, and counted"
         return Found(
             value,
             age,
@@ -158,25 +162,18 @@ class AllSessions(Question[SessionList]):
             degraded=(note,) if uncounted else (),
         )
 
-    async def _value(self, lists: ListMarks) -> tuple[SessionList, int]:
-        """And of how many sessions not all messages are here."""
-        families = self._context.families
-        page, total, summary = await asyncio.gather(
-            families.sessions.page(limit=self._limit, skip=self._offset),
-            families.sessions.count(),
-            _summary(self._context),
+    async def _value(
+        self, entries: Sequence[Entry], everything: Census, lists: ListMarks
+    ) -> SessionList:
+        infos = await session_infos(
+            self._context, entries, gone=lists.unlisted, everything=everything
         )
-        infos, uncounted = await asyncio.gather(
-            session_infos(self._context, page.entries, gone=lists.unlisted),
-            uncounted_of(self._context, page.entries),
-        )
-        value = SessionList(
+        return SessionList(
             sessions=infos,
-            total_count=total,
-            pagination=_pagination(self._limit, self._offset, total),
-            summary=summary,
+            total_count=everything.total,
+            pagination=_pagination(self._limit, self._offset, everything.total),
+            summary=everything.summary(now=self._context.clock()),
         )
-        return value, uncounted
 
     async def fetch(self) -> Told[RemoteSessions]:
         return await upstream_of(self._context).fetcher.sessions()
@@ -195,37 +192,6 @@ class AllSessions(Question[SessionList]):
             pagination=_pagination(self._limit, self._offset, total),
             summary=Summary(active=total, waiting_for_input=0, idle=0, agent_tasks=0),
         ), content.complete
-
-
-async def _summary(context: Context) -> Summary:
-    """Of all sessions, in a constant number of calls."""
-    families, now = context.families, context.clock()
-    sessions, messages, tasks = await asyncio.gather(
-        families.sessions.family(), families.messages.family(), families.tasks.family()
-    )
-    total, known, counts, all_tasks, running, idle = await asyncio.gather(
-        families.sessions.count(),
-        sessions.store.tally(),
-        messages.store.tally(),
-        tasks.store.tally(),
-        tasks.store.tally(where=parse({"metadata.status": "running"})),
-        tasks.store.tally(where=parse({"metadata.status": "idle"})),
-    )
-    states = Counter({"active": total - len(known)})
-    for each in known:
-        if each in running:
-            states[task_activity("running", running[each].newest, now=now)] += 1
-        elif each in idle:
-            states["idle"] += 1
-        elif each not in all_tasks:
-            count = counts[each].count if each in counts else 0
-            states[activity_status(count, None, now=now)] += 1
-    return Summary(
-        active=states["active"],
-        waiting_for_input=states["waiting_for_input"],
-        idle=states["idle"],
-        agent_tasks=len(all_tasks),
-    )
 
 
 def _pagination(limit: int, offset: int, total: int) -> Pagination:
