@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from actions.census import CensusTaker
 from actions.flights import Absences, Flights
 from dualstore.metrics import Metrics
 from dualstore.mirror.coverage import Coverage
@@ -39,6 +40,7 @@ class Context:
     families: Families
     upstream: Upstream | None
     """None without a remote: what is here is all there is."""
+    census: CensusTaker
     lifetimes: Lifetimes
     flights: Flights
     absences: Absences
@@ -81,6 +83,7 @@ async def open_actions(
             store=store,
             families=families,
             upstream=_upstream(remote, families, backends, settings, told) if remote else None,
+            census=CensusTaker(families),
             lifetimes=_lifetimes(settings),
             flights=await stack.enter_async_context(Flights()),
             absences=Absences(_ms(settings.absent), backends.clock),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from actions.census import Census, census
+from actions.census import Census
 from actions.context import Context, upstream_of
 from actions.describing import message_of, readable, session_info
 from actions.reading import (
@@ -145,7 +145,7 @@ class AllSessions(Question[SessionList]):
         lists, page, everything = await asyncio.gather(
             known_lists(context),
             context.families.sessions.page(limit=self._limit, skip=self._offset),
-            census(context),
+            context.census.take(),
         )
         age = Age.FRESH
         if context.upstream is not None:

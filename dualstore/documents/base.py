@@ -212,6 +212,13 @@ class DocumentStore(Protocol):
         """How many entries there are, exactly."""
 
     @abstractmethod
+    async def version(self) -> int | None:
+        """A number that grows with every change of any entry, whoever makes it.
+
+        What was counted stays right as long as it is the same. None where nobody counts changes.
+        """
+
+    @abstractmethod
     async def tally(
         self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
     ) -> dict[str, Tally]:

@@ -150,6 +150,9 @@ class SqliteDocuments(DocumentStore):
 
         return await self._read(job)
 
+    async def version(self) -> int | None:
+        return await self._read(partial(sqlite_terms.next_seq, number=self._n))
+
     async def tally(
         self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
     ) -> dict[str, Tally]:

@@ -19,6 +19,13 @@ def live_count(connection: sqlite3.Connection, number: int) -> int:
     return int(live)
 
 
+def next_seq(connection: sqlite3.Connection, *, number: int) -> int:
+    """The sequence number that the next change takes."""
+    query = "SELECT next_seq FROM families WHERE number = ?"
+    (found,) = connection.execute(query, (number,)).fetchone()
+    return int(found)
+
+
 def candidates(
     connection: sqlite3.Connection,
     *,

@@ -109,7 +109,10 @@ class Writer:
         self._derived.index(connection, enumerate(drafts, first))
 
     def _reserve(self, connection: sqlite3.Connection, seqs: int, *, live: int) -> int:
-        """The first of some fresh sequence numbers; `live` entries more are counted."""
+        """The first of some fresh sequence numbers; `live` entries more are counted.
+
+        Every change takes at least one, so that the next one tells whether anything changed.
+        """
         (after,) = connection.execute(
             "UPDATE families SET next_seq = next_seq + ?, live = live + ? WHERE number = ?"
             " RETURNING next_seq",
@@ -152,8 +155,7 @@ class Writer:
             self._derived.move_words(connection, seq, draft)
         else:
             self._derived.replace_words(connection, seq, draft)
-        if present.deleted:
-            self._reserve(connection, 0, live=1)
+        self._reserve(connection, 1, live=int(present.deleted))
 
     def _update(
         self,
@@ -212,7 +214,7 @@ class Writer:
                 row[0],
             ),
         )
-        self._reserve(connection, 0, live=-1)
+        self._reserve(connection, 1, live=-1)
 
     def _bury_unknown(
         self,

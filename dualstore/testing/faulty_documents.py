@@ -94,6 +94,9 @@ class FaultyDocuments(Wrapped[DocumentStore], DocumentStore):
     async def count(self, where: Filter = EVERYTHING) -> int:
         return await self._faults.call("documents.count", self._inner.count, where)
 
+    async def version(self) -> int | None:
+        return await self._faults.call("documents.version", self._inner.version)
+
     async def tally(
         self, threads: Sequence[str] | None = None, where: Filter = EVERYTHING
     ) -> dict[str, Tally]:

@@ -24,6 +24,7 @@ async def test_a_new_family_is_empty(store: DocumentStore) -> None:
     assert await store.get(["a"]) == {}
     assert await store.count() == 0
     assert await store.tally() == {}
+    assert (await store.version()) == (await store.version())
     assert await store.scan() == []
     assert await store.claim(10, now=NOW, lease=1) == []
     assert (await store.page()).entries == ()

@@ -253,3 +253,36 @@ async def test_a_wrong_limit_is_refused(store: DocumentStore, limit: object) -> 
         await store.candidates({}, limit=limit)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="limit must be"):
         await store.purge(deleted_before=NOW, limit=limit)  # type: ignore[arg-type]
+
+
+async def test_every_change_of_an_entry_and_nothing_else_changes_the_version(
+    store: DocumentStore,
+) -> None:
+    seen = [await store.version()]
+
+    async def changed() -> bool:
+        """Nobody has to count; whoever does misses nothing."""
+        seen.append(await store.version())
+        return seen[-1] is None or seen[-1] != seen[-2]
+
+    async def same() -> bool:
+        return not await changed() or seen[-1] is None
+
+    await put(store, [draft("a", "one"), draft("b", "two")])
+    assert await changed()
+    await put(store, [draft("a", "one")])
+    assert await same()
+    await put(store, [draft("a", "one more")])
+    assert await changed()
+    await store.settle([])
+    await store.claim(10, now=NOW, lease=1000)
+    await store.get(["a"])
+    assert await same()
+    await store.delete(["a"], now=NOW)
+    assert await changed()
+    await store.delete(["a", "nobody"], now=NOW)
+    assert await same()
+    await put(store, [draft("a", "one")])
+    assert await changed()
+    counted = [each for each in seen if each is not None]
+    assert counted == sorted(counted)
