@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from actions.shapes import SessionInfo, Task, Thing
@@ -17,6 +18,7 @@ FEW: Final = 10
 SOME: Final = 50
 
 
+@lru_cache(maxsize=10_000)
 def iso(ms: int) -> str:
     """ISO 8601 in UTC, with milliseconds; far beyond any calendar the number itself."""
     try:
