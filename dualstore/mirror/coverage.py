@@ -1,12 +1,14 @@
 """What is known to be complete, and since when. Only a mark that is written here says so."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from dualstore.documents.base import Record, Records
 from dualstore.errors import UnavailableError
-from dualstore.mirror.keys import session_key
+from dualstore.mirror.keys import keyed, session_key
 
 _LISTS: Final = "lists"
 _TRIES: Final = 50
@@ -65,10 +67,15 @@ class Fetched(NamedTuple):
 def stretched(known: Stretch | None, fetched: Fetched) -> Stretch:
     """What is known after a fetch. Where both don't meet is a gap: the older one is forgotten."""
     at, newest, oldest = fetched.at, fetched.newest, fetched.oldest
-    if fetched.is_all:
-        return Stretch(at, at, newest, oldest, None)
-    if known is None or oldest > known.newest:
-        return Stretch(at, at, newest, oldest, oldest)
+    told = Stretch(at, at, newest, oldest, None if fetched.is_all else oldest)
+    if known is None:
+        return told
+    if known.oldest is not None and newest < known.oldest and at < known.at:
+        return known  # asked before, answered after
+    if fetched.is_all or oldest > known.newest:
+        return told
+    if known.oldest is not None and oldest <= known.oldest:
+        return told
     return replace(known, at=at, newest=newest, head=oldest)
 
 
@@ -126,6 +133,7 @@ class Coverage:
         self._records = records
         self._space = space
         self._sequences = f"{space}.sequences"
+        self._changing = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
 
     async def lists(self) -> ListMarks:
         """What was told as a whole."""
@@ -142,7 +150,7 @@ class Coverage:
 
     async def sessions(self, session_ids: Iterable[str]) -> dict[str, SessionMark]:
         """What is known of these, in one call; of whom nothing is known are missing."""
-        keys = {session_key(each): each for each in session_ids}
+        keys = keyed(session_ids, session_key)
         records = await self._records.find(self._space, list(keys))
         return {keys[key]: _session_mark(record.value) for key, record in records.items()}
 
@@ -174,7 +182,12 @@ class Coverage:
 
     async def reach(self, sequences: Mapping[str, int]) -> None:
         """Events up to these were taken in; whoever got further stays there."""
-        for session_id, sequence in sequences.items():
+        keys = keyed(sequences, session_key)
+        known = await self._records.find(self._sequences, list(keys))
+        for key, session_id in keys.items():
+            sequence = sequences[session_id]
+            if key in known and known[key].value["sequence"] >= sequence:
+                continue
 
             def reached(
                 value: Value | None, session: str = session_id, to: int = sequence
@@ -182,7 +195,7 @@ class Coverage:
                 known = value["sequence"] if value else -1
                 return {"session_id": session, "sequence": max(known, to)}
 
-            await self._change(session_key(session_id), reached, space=self._sequences)
+            await self._change(key, reached, space=self._sequences)
 
     async def _value(self, key: str) -> Value | None:
         record = await self._records.get(self._space, key)
@@ -191,18 +204,22 @@ class Coverage:
     async def _change(
         self, key: str, change: Callable[[Value | None], Value], *, space: str | None = None
     ) -> None:
+        """One after the other here, so only other processes can come in between."""
         space = space or self._space
-        for _ in range(_TRIES):
-            record = await self._records.get(space, key)
-            if record is None:
-                done = await self._records.create(space, key, change(None), tokens=[key])
-            else:
-                value = change(record.value)
-                done = record if value == record.value else None
-                done = done or await self._records.replace(record, value)
-            if done is not None:
-                return
+        lock = self._changing.setdefault((space, key), asyncio.Lock())
+        async with lock:
+            for _ in range(_TRIES):
+                if await self._changed(space, key, change):
+                    return
         raise UnavailableError(f"the mark {key!r} is being changed by too many at once")
+
+    async def _changed(self, space: str, key: str, change: Callable[[Value | None], Value]) -> bool:
+        """False when somebody else came in between."""
+        record = await self._records.get(space, key)
+        if record is None:
+            return await self._records.create(space, key, change(None), tokens=[key]) is not None
+        value = change(record.value)
+        return value == record.value or await self._records.replace(record, value) is not None
 
 
 def _list_marks(value: Value | None) -> ListMarks:

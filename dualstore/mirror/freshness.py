@@ -1,7 +1,8 @@
 """Whether what is here may be answered, and whether the remote is asked. Pure.
 
-All times are epoch milliseconds of this machine. A clock that was set back makes what was
-confirmed in the future count as unknown; one that was set forward makes it old.
+All times are epoch milliseconds of this machine. A clock that was set back makes unknown what was
+confirmed further ahead than it would stay fresh: so nothing is fresh for longer than twice its
+time, and clocks that differ a little don't matter. One that was set forward makes everything old.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Lifetimes:
 
 
 def age_of(confirmed_at: int | None, lifetime: Lifetime, *, now: int) -> Age:
-    """What was never confirmed, or will only be, is expired."""
+    """What was never confirmed, or will only be in some time, is expired."""
     if confirmed_at is None or confirmed_at > now + lifetime.fresh:
         return Age.EXPIRED
     age = now - confirmed_at

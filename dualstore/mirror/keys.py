@@ -6,6 +6,8 @@
 `:` and `%` in a part are written `%3A` and `%25`, nothing else is, so each key has one spelling.
 """
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
 from dualstore.entry import check_key
@@ -52,6 +54,15 @@ def event_key(event_id: str) -> str:
 
 def task_key(session_id: str) -> str:
     return _key("task", _escaped(session_id, "session_id"))
+
+
+def keyed(parts: Iterable[str], build: Callable[[str], str]) -> dict[str, str]:
+    """What `build` makes of each, and the part it was; without those that can't be in a key."""
+    found: dict[str, str] = {}
+    for each in parts:
+        with suppress(EntryError):
+            found[build(each)] = each
+    return found
 
 
 def parse_key(key: str) -> Key:

@@ -10,6 +10,7 @@ from dualstore.family import KEY_LIMIT
 from dualstore.mirror.keys import (
     Key,
     event_key,
+    keyed,
     message_key,
     messages_prefix,
     messages_view_key,
@@ -130,3 +131,8 @@ def test_a_part_that_could_be_no_id_is_refused_by_its_name(part: str) -> None:
 def test_a_key_that_would_be_too_long_is_not_built() -> None:
     with pytest.raises(EntryError, match=r"^id: must have 1 to 4096"):
         session_key(":" * (KEY_LIMIT // 2))
+
+
+def test_parts_that_can_not_be_in_a_key_are_left_out() -> None:
+    parts = ["a", "", "b:c", "x" * 5_000, "\0"]
+    assert keyed(parts, task_key) == {"task:a": "a", "task:b%3Ac": "b:c"}
