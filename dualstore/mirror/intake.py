@@ -18,6 +18,8 @@ _AT_ONCE: Final = 500
 _CHECKED_AT_ONCE: Final = 50
 """Things that are looked at before others get their turn on the loop."""
 _SCANNED_AT_ONCE: Final = 1000
+_ANSWERED_WITHIN: Final = 0.1
+"""Seconds."""
 
 _Told = TypeVar("_Told")
 
@@ -63,17 +65,20 @@ class Intake:
         """
         family = await manager.family()
         taken = Taken()
-        for start in range(0, len(told), _AT_ONCE):
-            drafts: dict[str, Draft] = {}
-            for at, each in enumerate(told[start : start + _AT_ONCE], 1):
-                try:
-                    copy = to_copy(each)
-                    drafts[copy.id] = self._draft(family, copy)
-                except EntryError as error:
-                    taken.refused[_named(each, what)] = str(error)
-                if at % _CHECKED_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-            taken.outcomes |= await _put(family, list(drafts.values()), seen)
+        try:
+            for start in range(0, len(told), _AT_ONCE):
+                drafts: dict[str, Draft] = {}
+                for at, each in enumerate(told[start : start + _AT_ONCE], 1):
+                    try:
+                        copy = to_copy(each)
+                        drafts[copy.id] = self._draft(family, copy)
+                    except EntryError as error:
+                        taken.refused[_named(each, what)] = str(error)
+                    if at % _CHECKED_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                taken.outcomes |= await _put(family, list(drafts.values()), seen)
+        finally:
+            _wake_soon(family)
         await self._refusals.note(taken.refused, at=self._clock())
         await self._refusals.forget(list(taken.outcomes))
         return taken
@@ -83,7 +88,10 @@ class Intake:
     ) -> dict[str, PutOutcome]:
         """What was made here of what a remote told."""
         family = await manager.family()
-        return await _put(family, [self._draft(family, each) for each in copies], seen)
+        try:
+            return await _put(family, [self._draft(family, each) for each in copies], seen)
+        finally:
+            _wake_soon(family)
 
     def _draft(self, family: Family, copy: Copy) -> Draft:
         return family.drafter.compose(
@@ -123,11 +131,13 @@ async def _put(
     expect = None if seen is None else {each.id: seen.get(each.id, 0) for each in drafts}
     if not drafts:
         return {}
-    try:
-        puts = await family.store.put(drafts, now=family.clock(), expect=expect)
-    finally:
-        family.worker.wake()
+    puts = await family.store.put(drafts, now=family.clock(), expect=expect)
     return {put.id: put.outcome for put in puts}
+
+
+def _wake_soon(family: Family) -> None:
+    """Whoever waits for the answer goes before the indexer."""
+    asyncio.get_running_loop().call_later(_ANSWERED_WITHIN, family.worker.wake)
 
 
 def _named(told: object, what: str) -> str:
