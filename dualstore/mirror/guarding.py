@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Self, TypeVar
 
 from dualstore.breaker import CLOSED, Breaker
-from dualstore.errors import UnavailableError
+from dualstore.errors import RemoteError, UnavailableError
 from dualstore.metrics import Metrics, RemoteAsked, RemoteSpared
 from dualstore.remote.base import Change, RemoteMessages, RemoteSessions, RemoteSource, Thing
 
@@ -27,7 +27,7 @@ class GuardedRemote(RemoteSource):
         self._timeout = timeout
         self._metrics = metrics
         self._breaker: Breaker = CLOSED
-        self._trying = False
+        self._probing = False
         self._reason: UnavailableError | None = None
         self._chance = random.Random()
 
@@ -65,38 +65,49 @@ class GuardedRemote(RemoteSource):
 
     async def _asked(self, what: str, ask: Callable[[], Awaitable[_T]]) -> _T:
         self._check(what)
-        began, outcome = time.monotonic(), {"failed": 1}
-        self._trying = True
+        before, began, outcome = self._breaker, time.monotonic(), {"failed": 1}
+        is_probe = before != CLOSED
+        self._probing = self._probing or is_probe
+        try:
+            answer = await self._in_time(ask)
+            self._breaker, outcome = CLOSED, {"answered": 1}
+            return answer
+        except UnavailableError as error:
+            self._failed(before, error)
+            raise
+        except RemoteError:
+            self._breaker = CLOSED  # whoever says no is there
+            raise
+        except asyncio.CancelledError:
+            outcome = {}
+            raise
+        finally:
+            self._probing = self._probing and not is_probe
+            if outcome:
+                seconds = time.monotonic() - began
+                self._metrics.emit(RemoteAsked(what, **outcome, seconds=seconds))
+
+    async def _in_time(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await ask()
-            outcome = {"answered": 1}
+                return await ask()
         except TimeoutError as error:
-            late = UnavailableError(f"{self.name} didn't answer in {self._timeout:g} s")
-            self._failed(late)
-            raise late from error
-        except UnavailableError as error:
-            self._failed(error)
-            raise
-        else:
-            self._breaker = CLOSED
-            return answer
-        finally:
-            self._trying = False
-            seconds = time.monotonic() - began
-            self._metrics.emit(RemoteAsked(what, **outcome, seconds=seconds))
+            late = f"{self.name} didn't answer in {self._timeout:g} s"
+            raise UnavailableError(late) from error
 
     def _check(self, what: str) -> None:
         """One question at a time is let through while it is not known to be back."""
         if self._breaker == CLOSED:
             return
-        if self._trying or not self._breaker.allows(_ticks()):
+        if self._probing or not self._breaker.allows(_ticks()):
             self._metrics.emit(RemoteSpared(what, spared=1))
             raise UnavailableError(f"{self.name} is not asked for a while: {self._reason}")
 
-    def _failed(self, reason: UnavailableError) -> None:
+    def _failed(self, before: Breaker, reason: UnavailableError) -> None:
+        """Those that were asked together fail together, which counts once."""
         self._reason = reason
-        self._breaker = self._breaker.failed(_ticks(), chance=self._chance)
+        if self._breaker is before:
+            self._breaker = before.failed(_ticks(), chance=self._chance)
 
 
 def _ticks() -> int:
