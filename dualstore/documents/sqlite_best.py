@@ -16,6 +16,8 @@ Scores = NDArray[np.float64]
 
 NARROW: Final = 20_000
 """Up to so many entries of a narrow filter are fetched first; behind that, matches are checked."""
+DENSE: Final = 0.1
+"""Matches for each sequence number from which on a table of all of them is faster than sorting."""
 STEP: Final = 8
 """How many steps along the index of times cost as much as looking up one entry."""
 
@@ -39,6 +41,10 @@ class Best:
             seqs, scores = seqs[inside], scores[inside]
         if self._scope == EVERYWHERE and len(seqs) <= 2 * limit:
             return dict(zip(seqs.tolist(), scores.tolist(), strict=True))
+        if self._scope == EVERYWHERE:
+            last = np.partition(scores, -limit)[-limit]
+            best = scores >= last
+            seqs, scores = seqs[best], scores[best]
         order = np.argsort(-scores, kind="stable")
         return self._cut(seqs[order], scores[order], limit)
 
@@ -47,7 +53,12 @@ class Best:
         if not holders:
             return np.empty(0, np.int64), np.empty(0)
         earned = np.repeat(np.array(list(weights.values()), float), [len(h) for h in holders])
-        seqs, places = np.unique(np.concatenate(holders), return_inverse=True)
+        all_of_them = np.concatenate(holders)
+        if len(all_of_them) > DENSE * all_of_them.max(initial=0):
+            scores = np.bincount(all_of_them, earned)
+            seqs = np.flatnonzero(scores)
+            return seqs, scores[seqs]
+        seqs, places = np.unique(all_of_them, return_inverse=True)
         return seqs, np.bincount(places, earned).astype(float)
 
     def _holders(self, term: str) -> Seqs:
