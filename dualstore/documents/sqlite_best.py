@@ -55,8 +55,8 @@ class Best:
         earned = np.repeat(np.array(list(weights.values()), float), [len(h) for h in holders])
         all_of_them = np.concatenate(holders)
         if len(all_of_them) > DENSE * all_of_them.max(initial=0):
-            scores = np.bincount(all_of_them, earned)
-            seqs = np.flatnonzero(scores)
+            scores = np.bincount(all_of_them, earned).astype(float)
+            seqs = np.flatnonzero(scores).astype(np.int64)
             return seqs, scores[seqs]
         seqs, places = np.unique(all_of_them, return_inverse=True)
         return seqs, np.bincount(places, earned).astype(float)
