@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 from dualstore.assembly import Family
 from dualstore.documents.base import PutOutcome
 from dualstore.entry import Draft
-from dualstore.errors import EntryError
+from dualstore.errors import EntryError, shown
+from dualstore.family import KEY_LIMIT
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.kinds import Copy
 from dualstore.mirror.refusals import Refusals
@@ -64,7 +65,7 @@ class Intake:
         With `seen` nothing is replaced that changed since then.
         """
         family = await manager.family()
-        taken = Taken()
+        taken, readable = Taken(), set[str]()
         try:
             for start in range(0, len(told), _AT_ONCE):
                 drafts: dict[str, Draft] = {}
@@ -72,6 +73,7 @@ class Intake:
                     try:
                         copy = to_copy(each)
                         drafts[copy.id] = self._draft(family, copy)
+                        readable.add(_named(each, what))
                     except EntryError as error:
                         taken.refused[_named(each, what)] = str(error)
                     if at % _CHECKED_AT_ONCE == 0:
@@ -79,8 +81,8 @@ class Intake:
                 taken.outcomes |= await _put(family, list(drafts.values()), seen)
         finally:
             _wake_soon(family)
+        await self._refusals.forget(readable - taken.refused.keys())
         await self._refusals.note(taken.refused, at=self._clock())
-        await self._refusals.forget(list(taken.outcomes))
         return taken
 
     async def put(
@@ -141,9 +143,12 @@ def _wake_soon(family: Family) -> None:
 
 
 def _named(told: object, what: str) -> str:
-    """By its id, where it has one."""
+    """By its id, where it has one, in a form that can be kept and shown whatever it is."""
     if isinstance(told, Change):
-        return f"{what} {told.id}"
-    thing = told if isinstance(told, dict) else {}
-    info = thing.get("info")
-    return f"{what} {(info if isinstance(info, dict) else thing).get('id')}"
+        given: object = told.id
+    else:
+        thing = told if isinstance(told, dict) else {}
+        info = thing.get("info")
+        given = (info if isinstance(info, dict) else thing).get("id")
+    is_plain = isinstance(given, str) and given.isprintable() and len(given) <= KEY_LIMIT
+    return f"{what} {given if is_plain else shown(given)}"

@@ -1,6 +1,6 @@
 """What a remote gave and nobody could take in: visible with its reason until it can be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -8,6 +8,7 @@ from typing import Any, Final
 from dualstore.documents.base import Record, Records
 
 _AT_ONCE: Final = 500
+_TRIES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Refusal:
     """One thing that is not here."""
 
     what: str
-    """Its key; where it has no usable id, what it is."""
+    """What kind of thing, and the id it came with."""
     reason: str
     at: int
 
@@ -28,35 +29,39 @@ class Refusals:
         self._space = f"{space}.refused"
 
     async def note(self, reasons: Mapping[str, str], *, at: int) -> None:
-        """Remember each with its reason; the first time counts."""
+        """Remember each with its reason, since when it is the same one."""
         for what, reason in reasons.items():
             value = {"what": what, "reason": reason, "at": at}
-            record = await self._records.create(self._space, _key(what), value)
-            if record is None:
-                await self._renew(what, value)
+            for _ in range(_TRIES):
+                if await self._noted(value):
+                    break
 
-    async def forget(self, taken: list[str]) -> None:
+    async def forget(self, taken: Collection[str]) -> None:
         """They are here now."""
-        if not await self._records.range(self._space, limit=1):
-            return
-        for what in taken:
-            record = await self._records.get(self._space, _key(what))
-            if record is not None:
+        for record in await self._records_of_all():
+            if record.value["what"] in taken:
                 await self._records.delete(record)
 
     async def all(self) -> list[Refusal]:
         """Everything that isn't here, in no particular order."""
+        return [Refusal(**record.value) for record in await self._records_of_all()]
+
+    async def _noted(self, value: dict[str, Any]) -> bool:
+        """False when somebody else came in between."""
+        key = _key(value["what"])
+        record = await self._records.get(self._space, key)
+        if record is None:
+            return await self._records.create(self._space, key, value) is not None
+        is_same = record.value["reason"] == value["reason"]
+        return is_same or await self._records.replace(record, value) is not None
+
+    async def _records_of_all(self) -> list[Record]:
         found: list[Record] = []
         while some := await self._records.range(
             self._space, after=found[-1].key if found else None, limit=_AT_ONCE
         ):
             found += some
-        return [Refusal(**record.value) for record in found]
-
-    async def _renew(self, what: str, value: dict[str, Any]) -> None:
-        record = await self._records.get(self._space, _key(what))
-        if record is not None and record.value["reason"] != value["reason"]:
-            await self._records.replace(record, value)
+        return found
 
 
 def _key(what: str) -> str:
