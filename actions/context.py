@@ -26,7 +26,7 @@ from dualstore.wiring import Backends, made_remote, open_backends
 class Upstream:
     """A remote, and all that is known of what is there."""
 
-    source: RemoteSource
+    source: GuardedRemote
     coverage: Coverage
     refusals: Refusals
     fetcher: Fetcher

@@ -14,6 +14,7 @@ from actions.context import Context
 from actions.shapes import Shape
 from dualstore.errors import (
     DualStoreError,
+    EntryError,
     NotFoundError,
     RemoteError,
     StorageError,
@@ -82,8 +83,10 @@ class _Reading(Generic[T]):
         self._question = question
         self._began = time.monotonic()
         self._coalesced = 0
+        self._landings = 0
 
     async def answer(self) -> Answer[T]:
+        self._landings = self._context.flights.landings
         try:
             found = await self._question.look()
         except (StorageError, UnavailableError) as error:
@@ -111,8 +114,10 @@ class _Reading(Generic[T]):
         return self._answer(found, "local")
 
     async def _asked(self, found: Found[T]) -> Answer[T]:
-        if found.value is None:
-            self._check_absences()
+        if found.value is None and self._is_known_absent():
+            raise self._was_absent()
+        if self._context.flights.has_landed(self._question.key(), since=self._landings):
+            return await self.answer()  # it was answered while we looked
         try:
             told = await self._told()
         except (RemoteError, UnavailableError) as error:
@@ -124,8 +129,9 @@ class _Reading(Generic[T]):
         except (StorageError, UnavailableError) as error:
             return self._only_told(told, error)
         if not told.is_kept:
-            return self._only_told(told)
+            return self._unkept(found, told)
         if again.value is None:
+            self._context.absences.note(self._question.key())
             raise self._absent("was deleted here")
         self._tell(misses=1)
         return self._answer(again, "remote", degraded=told.degraded)
@@ -134,14 +140,18 @@ class _Reading(Generic[T]):
         key = self._question.key()
         self._coalesced = int(self._context.flights.is_under_way(key))
         told = await self._context.flights.join(key, self._question.fetch)
-        if told.content is not None:
+        if told.content is None:
+            self._context.absences.note(key)
+        else:
             self._context.absences.forget(key)
         return told
 
     async def _gone(self, found: Found[T]) -> Answer[T]:
         """The remote doesn't have it; what is here stays, unless the policy says otherwise."""
-        self._context.absences.note(self._question.key())
-        again = found if found.value is None else await self._question.look()
+        try:
+            again = found if found.value is None else await self._question.look()
+        except (StorageError, UnavailableError):
+            again = found
         if again.value is None:
             raise self._absent("is nowhere: neither here nor at the remote")
         self._tell(hits=1)
@@ -168,23 +178,37 @@ class _Reading(Generic[T]):
         if self._context.upstream is None:
             self._tell(failed=1)
             raise error
-        self._check_absences()
         try:
-            told = await self._told()
-        except DualStoreError as other:
+            return self._only_told(await self._told_there(), error)
+        except (NotFoundError, RemoteError, UnavailableError) as other:
             self._tell(failed=1)
             raise UnavailableError(
-                f"{self._question.what}: neither the store nor the remote can be asked: "
-                f"{error}; {other}",
+                f"{self._question.what}: the store can't be asked, and the remote doesn't have it "
+                f"or can't be asked either: {error}; {other}",
                 causes=(error, other),
             ) from other
-        if told.content is None:
-            self._context.absences.note(self._question.key())
-            raise self._absent("is not at the remote")
-        return self._only_told(told, error)
+
+    async def _told_there(self) -> Told[Any]:
+        """Absence there is no answer: it may be here all the same."""
+        if not self._is_known_absent():
+            told = await self._told()
+            if told.content is not None:
+                return told
+        raise NotFoundError(f"{self._question.what} is not at the remote")
+
+    def _unkept(self, found: Found[T], told: Told[Any]) -> Answer[T]:
+        try:
+            return self._only_told(told)
+        except RemoteError as error:
+            return self._fallback(found, error)
 
     def _only_told(self, told: Told[Any], error: DualStoreError | None = None) -> Answer[T]:
-        value, complete = self._question.shown(told.content)
+        try:
+            value, complete = self._question.shown(told.content)
+        except EntryError as wrong:
+            raise RemoteError(
+                f"what the remote told of {self._question.what} can't be used: {wrong}"
+            ) from wrong
         self._tell(remote_only=1)
         reasons = [] if error is None else [f"the store can't be read: {error}"]
         return Answer(
@@ -196,10 +220,12 @@ class _Reading(Generic[T]):
             errors=() if error is None else (error,),
         )
 
-    def _check_absences(self) -> None:
-        if self._context.absences.knows(self._question.key()):
-            self._tell(negative=1)
-            raise NotFoundError(f"{self._question.what} was not at the remote a moment ago")
+    def _is_known_absent(self) -> bool:
+        return self._context.absences.knows(self._question.key())
+
+    def _was_absent(self) -> NotFoundError:
+        self._tell(negative=1)
+        return NotFoundError(f"{self._question.what} was nowhere a moment ago")
 
     def _absent(self, how: str) -> NotFoundError:
         self._tell(absent=1)

@@ -12,7 +12,9 @@ from actions.questions.tasks import AllTasks, OneTaskOf
 from actions.readthrough import read
 from actions.shapes import OneTask, TaskList
 from dualstore.documents.base import PutOutcome
+from dualstore.entry import LOCAL
 from dualstore.errors import InvalidInputError, NotFoundError, UnavailableError, shown
+from dualstore.mirror.intake import revisions_of
 from dualstore.mirror.keys import task_key
 from dualstore.mirror.tasks import AgentTask, TaskStatus, task_copy
 from dualstore.values import check_text
@@ -83,6 +85,7 @@ async def _write(
     key, manager = task_key(session_id), context.families.tasks
     family = await manager.family()
     for _ in range(_TRIES):
+        seen = await revisions_of(manager, [key])
         entry = await manager.get(key)
         task = change(readable_task(entry))
         copy = task_copy(task)
@@ -92,8 +95,9 @@ async def _write(
             timestamp=copy.timestamp,
             metadata=copy.metadata,
             body=copy.body,
+            origin=entry.origin if entry else LOCAL,
         )
-        expect = {key: entry.revision} if entry else {}
+        expect = {key: seen.get(key, 0)}
         try:
             (put,) = await family.store.put([draft], now=family.clock(), expect=expect)
         finally:

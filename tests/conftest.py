@@ -13,6 +13,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from tests.support.chroma_processes import MARK, chroma_server, processes, wait_until
 from tests.support.mongomock import bulk_writes_with_sort
+from tests.support.opencode_binary import OpenCodeMissingError
+from tests.support.opencode_server import OpenCodeServer, opencode_server
 from tests.support.proxy import TcpProxy
 from tests.support.wire import (
     WireServer,
@@ -71,6 +73,17 @@ def mongomock_client() -> Iterator[AsyncIOMotorClient[dict[str, Any]]]:
     """An empty mongomock-motor client whose `bulk_write` works."""
     with bulk_writes_with_sort():
         yield AsyncMongoMockClient()
+
+
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[OpenCodeServer]:
+    """One for the whole run. Where the run must be complete (CI=true) its absence is a failure."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(opencode_server())
+        except OpenCodeMissingError as error:
+            _miss(f"NOT TESTED on a real OpenCode server: {error}")
+        yield server
 
 
 @contextmanager

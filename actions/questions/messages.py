@@ -60,7 +60,7 @@ class NewestMessages(Question[MessageList]):
                 self._limit,
             ),
         )
-        if known.entry is None and known.mark.messages is None and not entries:
+        if known.entry is None and not entries:
             return Found(None, Age.EXPIRED, complete=False)
         is_full = len(entries) == self._limit
         down_to = Position(entries[-1].timestamp, entries[-1].id) if is_full else None

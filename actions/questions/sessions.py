@@ -90,8 +90,7 @@ class OneSession(Question[SessionWithMessages]):
         return found
 
     async def fetch(self) -> Told[tuple[Thing, RemoteMessages] | None]:
-        fetcher = upstream_of(self._context).fetcher
-        session, messages = await asyncio.gather(fetcher.session(self._id), self._fetch_messages())
+        session, messages = await self._fetch_both()
         if session.content is None or messages.content is None:
             return Told(None)
         return Told(
@@ -99,6 +98,20 @@ class OneSession(Question[SessionWithMessages]):
             is_kept=session.is_kept and messages.is_kept,
             degraded=[*session.degraded, *messages.degraded],
         )
+
+    async def _fetch_both(self) -> tuple[Told[Thing | None], Told[RemoteMessages | None]]:
+        """At once, unless it isn't known whether the remote is back."""
+        upstream = upstream_of(self._context)
+        if upstream.source.is_doubtful:
+            return await upstream.fetcher.session(self._id), await self._fetch_messages()
+        session = asyncio.ensure_future(upstream.fetcher.session(self._id))
+        messages = asyncio.ensure_future(self._fetch_messages())
+        try:
+            return await asyncio.gather(session, messages)
+        finally:
+            session.cancel()
+            messages.cancel()
+            await asyncio.wait({session, messages})
 
     async def _fetch_messages(self) -> Told[RemoteMessages | None]:
         """All of them, where the newest alone would leave a gap."""

@@ -8,7 +8,7 @@ from actions.reading import known_lists, known_session, newest_before
 from actions.readthrough import Found, Question
 from actions.shapes import OneTask, TaskList
 from dualstore.entry import LOCAL
-from dualstore.mirror.coverage import ListMarks
+from dualstore.errors import EntryError
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.following import begun
 from dualstore.mirror.freshness import Age, Lifetime, age_of, older
@@ -37,7 +37,7 @@ class AllTasks(Question[TaskList]):
             return Found(value, Age.FRESH, complete=True)
         return Found(
             value,
-            _age(context, lists, context.lifetimes.lists),
+            _age(context, lists.sessions, lists.events, context.lifetimes.lists),
             complete=lists.sessions is not None,
             confirmed_at=lists.sessions,
         )
@@ -78,6 +78,7 @@ class OneTaskOf(Question[OneTask]):
         self._key = task_key(session_id)
         self._context = context
         self._id = session_id
+        self._is_here = False
 
     def key(self) -> str:
         return self._key
@@ -90,6 +91,7 @@ class OneTaskOf(Question[OneTask]):
         task = readable_task(entry)
         if task is None:
             return Found(None, Age.EXPIRED, complete=False)
+        self._is_here = True
         value = OneTask(task=described(task))
         is_own = known.entry is None or known.entry.origin == LOCAL
         if context.upstream is None or is_own or known.is_gone:
@@ -98,7 +100,7 @@ class OneTaskOf(Question[OneTask]):
         lifetime = lifetimes.running if task.status == "running" else lifetimes.finished
         return Found(
             value,
-            _age(context, known.lists, lifetime),
+            _age(context, known.confirmed_at, known.lists.events, lifetime),
             complete=True,
             confirmed_at=known.confirmed_at,
         )
@@ -106,7 +108,7 @@ class OneTaskOf(Question[OneTask]):
     async def fetch(self) -> Told[Thing | None]:
         upstream = upstream_of(self._context)
         told = await upstream.fetcher.session(self._id)
-        if told.content is None or begun(told.content) is None:
+        if told.content is None or not (self._is_here or begun(told.content)):
             return Told(None)
         if upstream.source.capabilities.has_history:
             happened = await upstream.fetcher.events()
@@ -115,14 +117,15 @@ class OneTaskOf(Question[OneTask]):
 
     def shown(self, content: Thing) -> tuple[OneTask, bool]:
         task = begun(content)
-        assert task is not None
+        if task is None:
+            raise EntryError("parentID", "is missing")
         return OneTask(task=described(task)), False
 
 
-def _age(context: Context, lists: ListMarks, lifetime: Lifetime) -> Age:
+def _age(context: Context, sessions: int | None, events: int | None, lifetime: Lifetime) -> Age:
     """What is known of tasks comes from the sessions, and from what happened in them."""
     now = context.clock()
-    age = age_of(lists.sessions, lifetime, now=now)
+    age = age_of(sessions, lifetime, now=now)
     if upstream_of(context).source.capabilities.has_history:
-        age = older(age, age_of(lists.events, lifetime, now=now))
+        age = older(age, age_of(events, lifetime, now=now))
     return age

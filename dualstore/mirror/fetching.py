@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
@@ -119,22 +119,22 @@ class Fetcher:
     async def events(self) -> Told[list[Change]]:
         """All that has happened since they were asked for last."""
 
-        async def take(told: list[Change], _: Mapping[str, int], at: int) -> Taken:
+        known: dict[str, int] = {}
+
+        async def see() -> Revisions:
+            known.update(await self._coverage.sequences())
+            return known
+
+        async def take(told: list[Change], _: Revisions, at: int) -> Taken:
             return await self._through.take_changes(told, at=at, are_all=True)
 
-        known = await self._coverage.sequences()
-        return await self._fetched(
-            "events",
-            lambda: self._remote.fetch_history(known),
-            self._coverage.sequences,
-            take,
-        )
+        return await self._fetched("events", lambda: self._remote.fetch_history(known), see, take)
 
     async def _session_is_gone(self, session_id: str, at: int) -> Taken:
         """Of a session that was never here nothing is noted."""
         if await self._through.seen_session(session_id):
             if self._drops:
-                await self._through.drop_session(session_id)
+                await self._through.drop_session(session_id, at=at)
             else:
                 await self._through.take_gone(session_id, at=at)
         return Taken()
@@ -142,7 +142,7 @@ class Fetcher:
     async def _drop_others(self, session_id: str, seen: Revisions, taken: Taken) -> None:
         """A list may be wrong: what it leaves out goes only when the remote says so itself."""
         gone: list[str] = []
-        for key in seen.keys() - taken.outcomes.keys():
+        for key in await self._through.left_out(seen, taken):
             (_, message_id) = parse_key(key).parts
             try:
                 told = await self._remote.fetch_message(session_id, message_id)
@@ -176,8 +176,8 @@ class Fetcher:
         degraded = [f"{each} can't be kept: {why}" for each, why in taken.refused.items()]
         if taken.is_outdated:
             degraded.append("what was changed here meanwhile was left as it is")
-        is_one = len(taken.refused) == 1 and not taken.outcomes
-        return Told(told, is_kept=not is_one, degraded=degraded)
+        is_one = isinstance(told, dict)
+        return Told(told, is_kept=not (is_one and taken.refused), degraded=degraded)
 
     async def _timed(self, what: str, taking: Awaitable[Taken]) -> Taken:
         began = time.monotonic()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from dualstore.documents.base import PutOutcome
-from dualstore.errors import UnavailableError
+from dualstore.errors import EntryError, UnavailableError
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.intake import Intake
 from dualstore.mirror.keys import task_key
@@ -27,7 +27,7 @@ class TaskFollower:
 
     async def are_tasks(self, session_ids: Iterable[str]) -> set[str]:
         """Those of them that are."""
-        keys = {task_key(each): each for each in session_ids}
+        keys = {task_key(each): each for each in session_ids if is_nameable(each)}
         found = await self._tasks.get_many(list(keys))
         return {keys[each] for each in found}
 
@@ -40,7 +40,8 @@ class TaskFollower:
         """Whoever else changes the same task meanwhile: both changes count."""
         left: dict[str, list[Change]] = {}
         for each in changes:
-            left.setdefault(each.session_id, []).append(each)
+            if is_nameable(each.session_id):
+                left.setdefault(each.session_id, []).append(each)
         for _ in range(_TRIES):
             if not left:
                 return
@@ -54,13 +55,24 @@ class TaskFollower:
         entries = await self._tasks.get_many(list(keys))
         copies = []
         for key, session_id in keys.items():
-            before = task_of(entries[key]) if key in entries else None
+            try:
+                before = task_of(entries[key]) if key in entries else None
+            except EntryError:  # somebody put something else there, and it is theirs
+                continue
             task = _after(before, changes[session_id], at=at)
             if task is not None and task != before:
                 copies.append(task_copy(task))
         seen = {key: entry.revision for key, entry in entries.items()}
         outcomes = await self._intake.put(self._tasks, copies, seen)
         return [keys[key] for key, found in outcomes.items() if found is PutOutcome.OUTDATED]
+
+
+def is_nameable(session_id: str) -> bool:
+    """Whether anything can be kept under it."""
+    try:
+        return bool(task_key(session_id))
+    except EntryError:
+        return False
 
 
 def _after(task: AgentTask | None, changes: Iterable[Change], *, at: int) -> AgentTask | None:

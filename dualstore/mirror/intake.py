@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -78,7 +79,8 @@ class Intake:
                         taken.refused[_named(each, what)] = str(error)
                     if at % _CHECKED_AT_ONCE == 0:
                         await asyncio.sleep(0)
-                taken.outcomes |= await _put(family, list(drafts.values()), seen)
+                new = [draft for key, draft in drafts.items() if key not in taken.outcomes]
+                taken.outcomes |= await _put(family, new, seen)
         finally:
             _wake_soon(family)
         await self._refusals.forget(readable - taken.refused.keys())
@@ -88,10 +90,14 @@ class Intake:
     async def put(
         self, manager: DualStoreManager, copies: Iterable[Copy], seen: Revisions
     ) -> dict[str, PutOutcome]:
-        """What was made here of what a remote told."""
+        """What was made here of what a remote told, as far as it can be kept."""
         family = await manager.family()
+        drafts: list[Draft] = []
+        for each in copies:
+            with suppress(EntryError):  # what it was made of ends visible
+                drafts.append(self._draft(family, each))
         try:
-            return await _put(family, [self._draft(family, each) for each in copies], seen)
+            return await _put(family, drafts, seen)
         finally:
             _wake_soon(family)
 

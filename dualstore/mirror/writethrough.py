@@ -4,17 +4,25 @@ Whoever asks remembers first which revisions are here (`seen`). What has changed
 alone, and said to be outdated: the remote has to be asked again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
 from dualstore.errors import EntryError
-from dualstore.mirror.coverage import Coverage, Fetched, Mark, Position, stretched
+from dualstore.manager import DualStoreManager
+from dualstore.mirror.coverage import (
+    Coverage,
+    Fetched,
+    Mark,
+    Position,
+    SessionMark,
+    stretched,
+)
 from dualstore.mirror.families import Families
-from dualstore.mirror.following import TaskFollower
+from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
 from dualstore.mirror.keys import message_key, messages_prefix, session_key
-from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.mirror.kinds import event_copy, message_copy, session_copy, text_at
 from dualstore.remote.base import Change, RemoteMessages, Thing
 
 _SESSIONS: Final = "session:"
@@ -62,9 +70,9 @@ class WriteThrough:
         """A list of sessions, asked for at that time; and the tasks that they are."""
         taken = await self._take_sessions(things, seen)
         if are_all:
-            unlisted = tuple(sorted(seen.keys() - taken.outcomes.keys()))
+            unlisted = await self._mine(self._families.sessions, seen.keys() - _named(things))
             await self._coverage.change_lists(
-                lambda marks: replace(marks, sessions=at, unlisted=unlisted)
+                lambda marks: replace(marks, sessions=at, unlisted=tuple(unlisted))
             )
         return taken
 
@@ -73,9 +81,10 @@ class WriteThrough:
     ) -> Taken:
         """One session, asked for by itself."""
         taken = await self._take_sessions([thing], seen)
-        await self._coverage.change_session(
-            session_id, lambda mark: replace(mark, at=at, gone_at=None)
-        )
+        if not taken.is_outdated:
+            await self._coverage.change_session(
+                session_id, lambda mark: replace(mark, at=at, gone_at=None)
+            )
         return taken
 
     async def take_messages(
@@ -96,8 +105,9 @@ class WriteThrough:
     ) -> Taken:
         """One message, asked for by itself."""
         taken = await self._take_messages(session_id, [thing], seen)
-        for key in taken.outcomes:
-            await self._coverage.mark_message(key, Mark(at))
+        if not taken.is_outdated:
+            for key in taken.outcomes:
+                await self._coverage.mark_message(key, Mark(at))
         return taken
 
     async def take_gone_message(self, session_id: str, message_id: str, *, at: int) -> None:
@@ -116,7 +126,11 @@ class WriteThrough:
             what="event",
         )
         await self._coverage.reach(
-            {each.session_id: each.sequence for each in changes if each.sequence is not None}
+            {
+                each.session_id: each.sequence
+                for each in changes
+                if each.sequence is not None and is_nameable(each.session_id)
+            }
         )
         if are_all:
             await self._coverage.change_lists(lambda marks: replace(marks, events=at))
@@ -126,11 +140,21 @@ class WriteThrough:
         """The remote says that there is no such session any more."""
         await self._coverage.change_session(session_id, lambda mark: replace(mark, gone_at=at))
 
-    async def drop_session(self, session_id: str) -> None:
+    async def drop_session(self, session_id: str, *, at: int) -> None:
         """Delete what came from the remote of it, and all that hangs on it."""
         mine = {"metadata.session_id": session_id, "origin": self._origin}
         for manager in self._families:
             await manager.delete_where(mine)
+        await self._coverage.change_session(session_id, lambda _: SessionMark(gone_at=at))
+
+    async def left_out(self, seen: Revisions, taken: Taken) -> list[str]:
+        """Messages that came from the remote, and that it doesn't tell any more."""
+        return await self._mine(self._families.messages, seen.keys() - taken.outcomes.keys())
+
+    async def _mine(self, manager: DualStoreManager, keys: Set[str]) -> list[str]:
+        """Those that are here and came from the remote, in order."""
+        found = await manager.get_many(sorted(keys)) if keys else {}
+        return sorted(key for key, each in found.items() if each.origin == self._origin)
 
     async def drop_messages(self, keys: Iterable[str]) -> None:
         """Delete messages that are gone at the remote."""
@@ -154,6 +178,12 @@ class WriteThrough:
             seen,
             what=f"message of {session_id}:",
         )
+
+
+def _named(things: Iterable[Thing]) -> set[str]:
+    """The keys of the sessions that are told of, also of those that can't be taken in."""
+    ids = (text_at(each, "id") for each in things)
+    return {session_key(each) for each in ids if each and is_nameable(each)}
 
 
 def _fetched(told: RemoteMessages, session_id: str, at: int) -> Fetched | None:

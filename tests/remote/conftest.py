@@ -1,8 +1,6 @@
 """A remote at the real OpenCode server, or at its double, on the same terms."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +8,9 @@ import httpx
 import pytest
 
 from dualstore.remote.opencode import OpenCodeRemote
-from tests.support.opencode_binary import OpenCodeMissingError
 from tests.support.opencode_double import OpenCodeDouble
 from tests.support.opencode_seed import OpenCodeWriter
-from tests.support.opencode_server import OpenCodeServer, opencode_server
+from tests.support.opencode_server import OpenCodeServer
 
 
 @dataclass(frozen=True)
@@ -31,20 +28,6 @@ class Side:
         """Not open yet."""
         login = {"user": self.user, "password": self.password}
         return OpenCodeRemote(self.url, **{"transport": self.transport, **login, **options})
-
-
-@pytest.fixture(scope="session")
-def real_server() -> Iterator[OpenCodeServer]:
-    """One for the whole run. Where the run must be complete (CI=true) its absence is a failure."""
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(opencode_server())
-        except OpenCodeMissingError as error:
-            reason = f"NOT TESTED on a real OpenCode server: {error}"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
-        yield server
 
 
 @pytest.fixture(params=["double", "real"])
