@@ -2,8 +2,9 @@
 
 Run: python dual_peers.py TEXTS FOLDER SYSTEM
 
-TEXTS is a JSON object of `batches`, `singles` and `queries`. Each system keeps its files in FOLDER,
-embeds with our static embedder, and says how long everything took as JSON, in its last line.
+TEXTS is a JSON object of `batches`, `singles` and `queries`, or of `corpora`, which have items and
+queries each. Each system keeps its files in FOLDER, embeds with our static embedder, and says as
+JSON, in its last line, how long everything took, or which ids it found.
 """
 
 # The peers are not installed where types are checked.
@@ -13,7 +14,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -47,7 +50,18 @@ class Embedding:
         return self.embed_documents([text])[0]
 
 
-def langchain(folder: Path, given: Given) -> Given:
+@dataclass(frozen=True)
+class System:
+    """A store that is open."""
+
+    version: str
+    write: Write
+    ask: Callable[[str], list[str]]
+    """The ids of the best entries, best first."""
+
+
+@contextmanager
+def langchain(folder: Path) -> Iterator[System]:
     """Its Chroma vector store, kept in step by its indexing API."""
     from langchain_chroma import Chroma
     from langchain_classic.indexes import SQLRecordManager
@@ -78,16 +92,14 @@ def langchain(folder: Path, given: Given) -> Given:
             key_encoder="blake2b",
         )
 
-    def ask(query: str) -> int:
-        return len(store.similarity_search(query, k=LIMIT))
+    def ask(query: str) -> list[str]:
+        return [each.metadata["source"] for each in store.similarity_search(query, k=LIMIT)]
 
-    return {
-        "version": f"langchain-chroma {version('langchain-chroma')}",
-        **measured(given, write, ask),
-    }
+    yield System(f"langchain-chroma {version('langchain-chroma')}", write, ask)
 
 
-def langgraph(folder: Path, given: Given) -> Given:
+@contextmanager
+def langgraph(folder: Path) -> Iterator[System]:
     """Its SQLite store with an index over the text."""
     from langgraph.store.base import PutOp
     from langgraph.store.sqlite import SqliteStore
@@ -100,30 +112,39 @@ def langgraph(folder: Path, given: Given) -> Given:
         def write(some: Sequence[Given]) -> None:
             store.batch([PutOp(("bench",), each["id"], each) for each in some])
 
-        def ask(query: str) -> int:
+        def ask(query: str) -> list[str]:
             found = store.search(("bench",), query=query, limit=LIMIT)
-            return sum(each.score is not None for each in found)
+            return [each.key for each in found if each.score is not None]
 
         name = "langgraph-checkpoint-sqlite"
-        return {"version": f"{name} {version(name)}", **measured(given, write, ask)}
+        yield System(f"{name} {version(name)}", write, ask)
 
 
-def measured(given: Given, write: Write, ask: Callable[[str], int]) -> Given:
+Opened = Callable[[Path], AbstractContextManager[System]]
+
+
+def measured(system: System, given: Given) -> Given:
     """Batches, then single writes, then questions."""
-    remaining = iter(given["batches"])
     start = time.perf_counter()
-    while some := list(islice(remaining, BATCH)):
-        write(some)
+    write_all(system, given["batches"])
     seconds = time.perf_counter() - start
-    singles = [seconds_of(write, [each]) for each in given["singles"]]
-    if any(ask(each) < LIMIT for each in given["queries"][:BATCH]):
+    singles = [seconds_of(system.write, [each]) for each in given["singles"]]
+    if any(len(system.ask(each)) < LIMIT for each in given["queries"][:BATCH]):
         raise SystemExit("a question was answered with too little")
-    queries = [seconds_of(ask, each) for each in given["queries"]]
+    queries = [seconds_of(system.ask, each) for each in given["queries"]]
     return {
+        "version": system.version,
         "per_second": len(given["batches"]) / seconds,
-        "single": statistics.median(singles),
+        "single": statistics.median(singles or [0.0]),
         "query": statistics.median(queries),
     }
+
+
+def write_all(system: System, items: Sequence[Given]) -> None:
+    """In batches."""
+    remaining = iter(items)
+    while some := list(islice(remaining, BATCH)):
+        system.write(some)
 
 
 def seconds_of(call: Callable[[Any], object], argument: object) -> float:
@@ -134,10 +155,23 @@ def seconds_of(call: Callable[[Any], object], argument: object) -> float:
 
 
 def main() -> None:
-    texts, folder, system = sys.argv[1:]
+    texts, folder, name = sys.argv[1:]
     given = json.loads(Path(texts).read_text(encoding="utf-8"))
-    measure = {"langchain": langchain, "langgraph": langgraph}[system]
-    print(json.dumps(measure(Path(folder), given)))
+    opened = {"langchain": langchain, "langgraph": langgraph}[name]
+    if "corpora" in given:
+        print(json.dumps([found(opened, Path(folder), each) for each in given["corpora"]]))
+    else:
+        with opened(Path(folder)) as system:
+            print(json.dumps(measured(system, given)))
+
+
+def found(opened: Opened, folder: Path, corpus: Given) -> list[list[str]]:
+    """For each query the ids that were found."""
+    place = folder / corpus["name"]
+    place.mkdir()
+    with opened(place) as system:
+        write_all(system, corpus["items"])
+        return [system.ask(each) for each in corpus["queries"]]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,13 +119,26 @@ async def _query(manager: DualStoreManager, query: str) -> float:
     return seconds
 
 
-def _theirs(system: str, given: dict[str, Any]) -> dict[str, Any]:
+async def answers(system: str, corpora: Sequence[Mapping[str, Any]]) -> list[list[list[str]]]:
+    """What a system finds: for each corpus and query the ids, best first."""
+    await asyncio.to_thread(_install)
+    found: list[list[list[str]]] = await asyncio.to_thread(_theirs, system, {"corpora": corpora})
+    return found
+
+
+async def speed(system: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How long a system takes for `batches`, `singles` and `queries`."""
+    await asyncio.to_thread(_install)
+    found: dict[str, Any] = await asyncio.to_thread(_theirs, system, given)
+    return found
+
+
+def _theirs(system: str, given: Mapping[str, Any]) -> Any:
     with folder_of_its_own() as folder:
         texts = folder / "texts.json"
         texts.write_text(json.dumps(given), encoding="utf-8")
         done = _run(str(_PYTHON), str(_SCRIPT), str(texts), str(folder), system)
-    found: dict[str, Any] = json.loads(done.splitlines()[-1])
-    return found
+    return json.loads(done.splitlines()[-1])
 
 
 def _print(theirs: dict[str, Any], ours: dict[str, float]) -> None:

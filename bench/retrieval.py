@@ -1,9 +1,10 @@
 """How well questions find their answers, through the public door.
 
-Run: python -m bench.retrieval [--data FOLDER] [--parts]
+Run: python -m bench.retrieval [--data FOLDER] [--parts] [--peers]
 
 The data (six conversations of LoCoMo and the log of a coding agent) isn't part of the project;
-without it nothing is measured. `--parts` switches the ingredients of the ranking off one by one.
+without it nothing is measured. `--parts` switches the ingredients of the ranking off one by one,
+`--peers` asks the vector stores of LangChain and LangGraph the same, with the same embedder.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from statistics import fmean
 from typing import Any, Final
 from unittest.mock import patch
 
+from bench.peers_beside import SYSTEMS, PeersError, answers
 from dualstore import DualStoreManager, Settings, Store, open_store
 from dualstore.search import finder
 from dualstore.search.ranking import RECIPE, Recipe
@@ -183,7 +185,33 @@ async def opened() -> AsyncIterator[Store]:
             yield store
 
 
-async def measure(folder: Path, *, parts: bool) -> None:
+async def beside(corpora: Sequence[Corpus]) -> None:
+    """What others find in the conversations; who speaks stands before what is said, as with us."""
+    given = [
+        {
+            "name": corpus.name,
+            "items": [
+                {**item, "text": f"{item['metadata']['author']}: {item['text']}"}
+                for item in corpus.items
+            ],
+            "queries": [each.text for each in corpus.questions],
+        }
+        for corpus in corpora
+    ]
+    for system in SYSTEMS:
+        figures = Figures.none()
+        try:
+            found = await answers(system, given)
+        except PeersError as error:
+            print(f"no {system}: {error}")
+            continue
+        for corpus, lists in zip(corpora, found, strict=True):
+            for each, ids in zip(corpus.questions, lists, strict=True):
+                figures.add(ids, each)
+        print(f"  {system:24}{figures}")
+
+
+async def measure(folder: Path, *, parts: bool, peers: bool) -> None:
     """Print all figures."""
     talks, code = conversations(folder), code_logs(folder)
     async with opened() as store:
@@ -191,6 +219,9 @@ async def measure(folder: Path, *, parts: bool) -> None:
         for mode in MODES:
             print(f"\n{mode}")
             await _show(families, talks, code, mode)
+    if peers:
+        print("\nbeside us, conversations")
+        await beside(talks)
     if parts:
         await _by_parts(talks, code)
 
@@ -219,10 +250,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=DATA)
     options.add_argument("--parts", action="store_true")
+    options.add_argument("--peers", action="store_true")
     given = options.parse_args()
     if not (given.data / "locomo").is_dir():
         sys.exit(f"skipped: the data isn't at {given.data}")
-    asyncio.run(measure(given.data, parts=given.parts))
+    asyncio.run(measure(given.data, parts=given.parts, peers=given.peers))
 
 
 if __name__ == "__main__":

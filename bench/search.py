@@ -1,10 +1,11 @@
 """Hybrid search against the bare parts it can't do without: ratios, measured in one run.
 
-Run: python -m bench.search [--quick]
+Run: python -m bench.search [--quick] [--peers]
 
 Bare are: FTS5's best 200 by bm25 with their text (porter, plain sqlite3), Chroma's nearest 200, and
 one embedding of the question. A search asks both sides, weighs about 500 candidates with their
-neighbours, and shows ten entries with snippets. `--quick` leaves out 100,000 entries.
+neighbours, and shows ten entries with snippets. `--quick` leaves out 100,000 entries. `--peers` asks
+the vector stores of LangChain and LangGraph the same questions, by meaning alone, as they can.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from bench.corpus import Corpus
@@ -30,6 +32,7 @@ from bench.dual_bed import (
     quantile,
 )
 from bench.floor import Floor
+from bench.peers_beside import SYSTEMS, PeersError, speed
 from dualstore.indexing.generations import GenerationBook
 from dualstore.manager import DualStoreManager
 from dualstore.vectors.base import VectorIndex
@@ -57,12 +60,35 @@ async def main() -> None:
     """Print all lines."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true")
+    options.add_argument("--peers", action="store_true")
     given = options.parse_args()
     for count in (10_000,) if given.quick else (10_000, 100_000):
         with folder_of_its_own() as folder:
             async with made_bed(folder) as bed, bed.family("search") as manager:
                 await _measure(bed, manager, Floor(folder / "floor.sqlite"), count)
                 await _first(bed, count)
+                if given.peers and count == min(GOALS):
+                    await _peers(manager, count)
+
+
+async def _peers(manager: DualStoreManager, count: int) -> None:
+    questions = [each for some in _questions().values() for each in some]
+    ours = statistics.median([await _timed(manager.search, each) for each in questions])
+    meaning = statistics.median(
+        [await _timed(partial(manager.search, mode="semantic"), each) for each in questions]
+    )
+    heading("hybrid, ms", "theirs, ms", "times")
+    given = {"batches": messages(count), "singles": [], "queries": questions}
+    for system in SYSTEMS:
+        try:
+            theirs = (await speed(system, given))["query"]
+        except PeersError as error:
+            print(f"no {system}: {error}")
+            continue
+        note = f"(our search by meaning alone {meaning * 1e3:.2f} ms)"
+        line(
+            f"{count:,} entries, {system}", ours * 1e3, theirs * 1e3, ratio=theirs / ours, note=note
+        )
 
 
 async def _measure(bed: Bed, manager: DualStoreManager, floor: Floor, count: int) -> None:
