@@ -148,7 +148,7 @@ async def session_infos(
             count=counted[each].count if each in counted else 0,
             newest=counted[each].newest if each in counted else None,
             task=readable_task(tasks.get(task_key(each))),
-            is_gone=entry.id in lost,
+            is_gone=entry.id in lost and entry.origin != LOCAL,
             now=now,
         )
         for each, entry in zip(ids, entries, strict=True)

@@ -4,8 +4,8 @@ Run: python -m bench.search [--quick] [--peers]
 
 Bare are: FTS5's best 200 by bm25 with their text (porter, plain sqlite3), Chroma's nearest 200, and
 one embedding of the question. A search asks both sides, weighs about 500 candidates with their
-neighbours, and shows ten entries with snippets. `--quick` leaves out 100,000 entries. `--peers` asks
-the vector stores of LangChain and LangGraph the same questions, by meaning alone, as they can.
+neighbours, and shows ten entries with snippets. `--quick` leaves out 100,000 entries. `--peers`
+asks the vector stores of LangChain and LangGraph the same questions, by meaning, as they can.
 """
 
 import argparse
