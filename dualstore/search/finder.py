@@ -51,6 +51,7 @@ class _Pool:
         self.degraded: list[str] = []
         self.vector: Vector | None = None
         self.nearest: list[Candidate] = []
+        self.is_cut = False
         self.cosines: dict[str, float] = {}
         self.chunks: dict[str, int] = {}
         """Of some entries the nearest chunk, of the others it is the first."""
@@ -188,7 +189,9 @@ class Finder:
         )
         if vector.any():
             pool.vector = vector
-            pool.nearest = await self._nearest.find(vector, where=asked.where, limit=CANDIDATES)
+            pool.nearest, pool.is_cut = await self._nearest.find(
+                vector, where=asked.where, limit=CANDIDATES
+            )
 
     def _compare(self, candidates: Iterable[Candidate], pool: _Pool) -> None:
         """Note the cosines of those that have a copy of their vectors."""
@@ -256,7 +259,7 @@ def _pinned(ranking: Ranking, pool: _Pool) -> Pinned:
         [(each in by_words) + 2 * (each in by_meaning) for each in ranking.ids],
         [pool.chunks.get(each, 0) for each in ranking.ids],
         candidates=nothing,
-        cut=pool.text.cut or len(pool.nearest) >= CANDIDATES,
+        cut=pool.text.cut or pool.is_cut,
         degraded=tuple(pool.degraded),
     )
     return pinned.part(0, nothing)

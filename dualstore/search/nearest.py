@@ -31,6 +31,14 @@ class _Near(NamedTuple):
     candidate: Candidate
 
 
+class Nearby(NamedTuple):
+    """The nearest entries, nearest first, each once."""
+
+    found: list[Candidate]
+    cut: bool
+    """There may be more that the filter wants."""
+
+
 class Nearest:
     """The side of a search that knows vectors. What nobody speaks for is queued for removal."""
 
@@ -42,13 +50,13 @@ class Nearest:
         self._embedder = embedder
         self._removals = removals
 
-    async def find(self, vector: Vector, *, where: Filter, limit: int) -> list[Candidate]:
-        """Entries that the filter wants, nearest first, each once."""
+    async def find(self, vector: Vector, *, where: Filter, limit: int) -> Nearby:
+        """Entries that the filter wants."""
         if where != EVERYTHING and await self._store.count(where) <= FEW:
             return await self._among_few(vector, where, limit)
         index = await self._indexes.live()
         if index is None:
-            return []
+            return Nearby([], cut=False)
         try:
             return await self._asking(index, vector, where, limit)
         except VectorsGoneError:
@@ -56,7 +64,7 @@ class Nearest:
             await self._indexes.live()  # which puts the loss on record
             raise
 
-    async def _among_few(self, vector: Vector, where: Filter, limit: int) -> list[Candidate]:
+    async def _among_few(self, vector: Vector, where: Filter, limit: int) -> Nearby:
         """By the copies in the documents, page by page."""
         await self._embedder.load()
         best: list[_Near] = []
@@ -69,14 +77,14 @@ class Nearest:
             best += [
                 _Near(near.cosine, one) for one, near in zip(some, nearest, strict=True) if near
             ]
-            best = _nearest_first(best)[:limit]
+            best = _nearest_first(best)[: limit + 1]
             cursor = page.next_cursor
             if cursor is None:
-                return [each.candidate for each in best]
+                return _nearby(best, limit, cut=len(best) > limit)
 
     async def _asking(
         self, index: VectorIndex, vector: Vector, where: Filter, limit: int
-    ) -> list[Candidate]:
+    ) -> Nearby:
         """Asks for more until enough of what comes is true and wanted."""
         narrow = narrowed(where, self._store.spec, supports=index.supports)
         believed: dict[str, Candidate | None] = {}
@@ -90,8 +98,10 @@ class Nearest:
                 one = believed[hit.id]
                 if one and (one.id not in nearest or nearest[one.id].cosine < hit.similarity):
                     nearest[one.id] = _Near(hit.similarity, one)
-            if len(nearest) >= limit or len(hits) < ask or ask >= MOST:
-                return [each.candidate for each in _nearest_first(nearest.values())[:limit]]
+            is_all = len(hits) < ask
+            if len(nearest) >= limit or is_all or ask >= MOST:
+                best = _nearest_first(nearest.values())
+                return _nearby(best, limit, cut=not is_all or len(best) > limit)
             ask = min(MOST, 4 * ask)
 
     async def _believed(self, ids: Sequence[str], where: Filter) -> dict[str, Candidate | None]:
@@ -125,6 +135,10 @@ class Nearest:
             marks = await self._store.marks(list(entries))
             lies = [each for each, one in vectors.items() if judged_vector(one, marks)]
             await self._removals.add(lies[:MOST_LIES])
+
+
+def _nearby(best: list[_Near], limit: int, *, cut: bool) -> Nearby:
+    return Nearby([each.candidate for each in best[:limit]], cut)
 
 
 def _nearest_first(found: Iterable[_Near]) -> list[_Near]:

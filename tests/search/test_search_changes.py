@@ -262,10 +262,12 @@ async def test_the_index_is_asked_for_more_until_enough_of_it_is_wanted(
     result = await notes.search("kitten", "semantic", {"text": {"$contains": "sofa"}}, 1000)
     assert len(result.hits) == sum(at % 7 > 0 for at in range(120))
     assert faults.calls.count("vectors.index.query") == 4  # for 5, 20, 80 and 320
+    assert not result.cut
     faults.calls.clear()
     monkeypatch.setattr(nearest, "MOST", 50)
     result = await notes.search("kitten", "semantic", {"text": {"$contains": "sofa"}}, 1000)
     assert 0 < len(result.hits) <= 50
+    assert result.cut, "the filter may want others that are further away"
     assert faults.calls.count("vectors.index.query") == 3
 
 
