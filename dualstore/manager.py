@@ -58,6 +58,11 @@ class DualStoreManager:
         """Whether it was closed, for good."""
         return self._opened.is_closed
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a use has opened it."""
+        return self._opened.is_open
+
     @classmethod
     async def create(
         cls,
@@ -321,7 +326,11 @@ class DualStoreManager:
         return found
 
     async def consistency_report(self) -> ConsistencyReport:
-        """Compare both sides completely, and name whatever differs."""
+        """Compare both sides completely, and name whatever differs.
+
+        What is named is true. While somebody indexes, vectors that move meanwhile may be missed;
+        after a `drain` none is.
+        """
         return await (await self._opened()).consistency.report()
 
     async def repair(self) -> int:
