@@ -1,11 +1,36 @@
-"""What happened, as frozen records that are handed to hooks; and counters, the hook at hand."""
+"""What happened, as frozen records that are handed to hooks; and two hooks that are at hand:
+`Counters` adds up whole numbers, `Histograms` sorts fractions by size.
+"""
 
 import logging
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, fields
-from typing import Protocol
+from itertools import accumulate
+from typing import Final, Protocol
 
 _LOG = logging.getLogger(__name__)
+
+BOUNDS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
+"""The largest of each bucket, in seconds; one more bucket has no bound."""
+
+Key = tuple[str, str, str]
+"""The family, the name of the event's class, and the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +146,7 @@ class Counters:
     """A hook that adds up, by family, event and field."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._counts: Counter[Key] = Counter()
 
     def __call__(self, event: Event) -> None:
         kind = type(event).__name__
@@ -130,6 +155,46 @@ class Counters:
             if isinstance(value, int):
                 self._counts[event.family, kind, field.name] += value
 
-    def snapshot(self) -> dict[tuple[str, str, str], int]:
+    def snapshot(self) -> dict[Key, int]:
         """The sums by (family, event, field); what never happened is missing."""
         return {key: count for key, count in self._counts.items() if count}
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How large some fractions were."""
+
+    counts: tuple[int, ...]
+    """How many were at most as large as each of `BOUNDS`, in their order."""
+    count: int
+    """How many there were."""
+    sum: float
+
+
+class Histograms:
+    """A hook that sorts fractions into buckets, by family, event and field."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[Key, list[int]] = {}
+        self._sums: dict[Key, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        kind = type(event).__name__
+        for field in fields(event):
+            value = getattr(event, field.name)
+            if isinstance(value, float):
+                self._sort((event.family, kind, field.name), value)
+
+    def _sort(self, key: Key, value: float) -> None:
+        buckets = self._buckets.setdefault(key, [0] * (len(BOUNDS) + 1))
+        buckets[bisect_left(BOUNDS, value)] += 1
+        self._sums[key] = self._sums.get(key, 0.0) + value
+
+    def snapshot(self) -> dict[Key, Histogram]:
+        """By (family, event, field); what never happened is missing."""
+        return {key: _histogram(buckets, self._sums[key]) for key, buckets in self._buckets.items()}
+
+
+def _histogram(buckets: list[int], total: float) -> Histogram:
+    *counts, count = accumulate(buckets)
+    return Histogram(tuple(counts), count, total)

@@ -52,6 +52,11 @@ class Opener:
         """Whether it was closed, for good."""
         return self._closed
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a use has opened it."""
+        return self._family is not None
+
     async def close(self) -> None:
         """Close what was opened here. Closing again is nothing."""
         async with self._opening:

@@ -110,6 +110,15 @@ class Store:
         """Asks both sides. Asking a private Chroma server starts it."""
         return StoreHealth(await self._documents_health(), await self._vectors_health())
 
+    async def gauges(self) -> dict[tuple[str, str], float]:
+        """How much index work there is right now, by (family, name), of the families open here."""
+        found: dict[tuple[str, str], float] = {}
+        for manager in [each for each in self._families.values() if each.is_open]:
+            status = await manager.index_status()
+            for name in ("due", "leased", "failed", "lag_ms"):
+                found[manager.spec.name, f"index_{name}"] = getattr(status, name)
+        return found
+
     async def close(self) -> None:
         """Close the families that were opened here."""
         managers, self._families = list(self._families.values()), {}

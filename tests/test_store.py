@@ -13,6 +13,7 @@ from dualstore.errors import (
     FamilyMismatchError,
     InvalidInputError,
     SettingsError,
+    UnavailableError,
 )
 from dualstore.metrics import Counters, Metrics
 from dualstore.testing import FakeClock, Fault, Faults, faulty
@@ -155,6 +156,47 @@ async def test_metrics_are_told(tmp_path: Path) -> None:
     async with open_store(settings, metrics=Metrics(counters)) as store:
         await store.family("notes").insert_many([{"text": "a"}, {"text": "b"}])
     assert counters.snapshot()["default_notes", "DocumentsWritten", "created"] == 2
+
+
+async def test_gauges_tell_what_waits_for_the_index_of_what_is_open(backends: Backends) -> None:
+    clock, faults = FakeClock(), Faults()
+    async with open_store(
+        Settings(), backends=faulty(replace(backends, clock=clock), faults)
+    ) as store:
+        notes, others = store.family("notes"), store.family("others")
+        assert not notes.is_open
+        assert await store.gauges() == {}
+        assert faults.calls == []
+        faults.outage("vectors.*")
+        await notes.insert_many([{"text": "a"}, {"text": "b"}])
+        clock.advance(5_000)
+        gauges = await store.gauges()
+        assert {name for _, name in gauges} == {
+            "index_due",
+            "index_leased",
+            "index_failed",
+            "index_lag_ms",
+        }
+        assert {family for family, _ in gauges} == {"default_notes"}
+        waiting = gauges["default_notes", "index_due"] + gauges["default_notes", "index_leased"]
+        assert (waiting, gauges["default_notes", "index_lag_ms"]) == (2, 5_000)
+        faults.heal()
+        await store.drain()
+        assert set((await store.gauges()).values()) == {0}
+        assert await others.count() == 0
+        assert {family for family, _ in await store.gauges()} == {"default_notes", "default_others"}
+        await notes.close()
+        assert not notes.is_open
+        assert {family for family, _ in await store.gauges()} == {"default_others"}
+
+
+async def test_gauges_that_nobody_can_tell_are_no_zeros(backends: Backends) -> None:
+    faults = Faults()
+    async with open_store(Settings(), backends=faulty(backends, faults)) as store:
+        await store.family("notes").count()
+        faults.outage("documents.*")
+        with pytest.raises(UnavailableError):
+            await store.gauges()
 
 
 async def test_old_tombstones_are_forgotten(backends: Backends) -> None:
