@@ -1,7 +1,9 @@
 """Searches: they are local, and say whether all that could be found is here."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -20,7 +22,7 @@ from actions.shapes import (
     Shape,
 )
 from dualstore.entry import LOCAL
-from dualstore.errors import InvalidInputError
+from dualstore.errors import InvalidInputError, StorageError, UnavailableError
 from dualstore.filters import parse
 from dualstore.metrics import ReadAnswered
 from dualstore.mirror.coverage import ListMarks
@@ -65,6 +67,41 @@ class Asked:
 
 async def search_messages(context: Context, asked: Asked) -> Answer[MessageHits]:
     """Messages, best first."""
+    with _told(context):
+        return await _search_messages(context, asked)
+
+
+async def search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]:
+    """Sessions, by what they are called and by what was said in them, best first."""
+    with _told(context):
+        return await _search_sessions(context, asked)
+
+
+async def search_events(context: Context, asked: Asked) -> Answer[EventHits]:
+    """Events, best first."""
+    with _told(context):
+        return await _search_events(context, asked)
+
+
+@contextmanager
+def _told(context: Context) -> Iterator[None]:
+    """Tell the metrics how it went, and how long it took."""
+    began, outcome = time.monotonic(), {"hits": 1}
+    try:
+        yield
+    except (StorageError, UnavailableError):
+        outcome = {"failed": 1}
+        raise
+    except BaseException:
+        outcome = {}
+        raise
+    finally:
+        if outcome:
+            seconds = time.monotonic() - began
+            context.metrics.emit(ReadAnswered("search", **outcome, seconds=seconds))
+
+
+async def _search_messages(context: Context, asked: Asked) -> Answer[MessageHits]:
     found = await context.families.messages.search(asked.query, asked.mode, asked.where, asked.k)
     ids = {session_id_of(hit.entry) for hit in found.hits}
     titles = await _titles(context, ids)
@@ -76,8 +113,7 @@ async def search_messages(context: Context, asked: Asked) -> Answer[MessageHits]
     return await _answer(context, value, asked, found.degraded)
 
 
-async def search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]:
-    """Sessions, by what they are called and by what was said in them, best first."""
+async def _search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]:
     families, where = context.families, asked.where
     called, said = await asyncio.gather(
         families.sessions.search(asked.query, asked.mode, where, asked.k),
@@ -103,8 +139,7 @@ async def search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]
     return await _answer(context, value, asked, [*called.degraded, *said.degraded])
 
 
-async def search_events(context: Context, asked: Asked) -> Answer[EventHits]:
-    """Events, best first."""
+async def _search_events(context: Context, asked: Asked) -> Answer[EventHits]:
     found = await context.families.events.search(asked.query, asked.mode, asked.where, asked.k)
     value = EventHits(
         query=asked.query,
@@ -188,7 +223,6 @@ def _said(
     notes = list(dict.fromkeys(degraded))
     if not complete:
         notes.append("the remote can't search what was said, and not all of it is here yet")
-    context.metrics.emit(ReadAnswered("search", hits=1))
     return Answer(
         value,
         "local",
