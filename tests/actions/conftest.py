@@ -11,12 +11,35 @@ from dualstore.documents.mongo import MongoDatabase
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.embedders.static import StaticEmbedder
 from dualstore.indexing import worker
+from dualstore.mirror import guarding
 from dualstore.wiring import system_clock
 from tests.actions.world import DoubleWorld, World, double_world, real_world
 from tests.support.multikey import unique_members
 from tests.support.opencode_server import OpenCodeServer
 
 MakeWorld = Callable[..., AbstractAsyncContextManager[DoubleWorld]]
+
+
+class Ticks:
+    """The clock that the circuit breaker looks at."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def later(self) -> None:
+        """Long enough for the remote to be tried again."""
+        self.now += 60_000
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    """It stands still."""
+    made = Ticks()
+    monkeypatch.setattr(guarding, "_ticks", made)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,8 @@ from dualstore.errors import (
     StorageError,
     UnavailableError,
 )
-from dualstore.mirror import guarding
 from dualstore.mirror.keys import session_key
-from tests.actions.conftest import MakeWorld
+from tests.actions.conftest import MakeWorld, Ticks
 from tests.actions.world import ABSENT, FINISHED, LISTS, RUNNING, STALE, DoubleWorld, World
 from tests.support.opencode_faults import Fault, answers, refuses, resets, stalls
 
@@ -690,23 +689,6 @@ async def test_an_answer_that_half_fails_leaves_nobody_behind(world: DoubleWorld
 
 
 # The circuit breaker
-
-
-class Ticks:
-    """The clock that the breaker looks at."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@pytest.fixture
-def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
-    made = Ticks()
-    monkeypatch.setattr(guarding, "_ticks", made)
-    return made
 
 
 async def _fails(context: Context, session_id: str) -> str:

@@ -115,6 +115,11 @@ class World:
     def later(self, seconds: float) -> None:
         self.clock.advance(round(seconds * 1000))
 
+    def hurry(self, seconds: float) -> None:
+        """The remote is waited for so long from now on."""
+        assert self.context.upstream is not None
+        self.context.upstream.source._timeout = seconds
+
     @property
     def asked(self) -> int:
         """How many requests the server was sent."""
@@ -164,7 +169,7 @@ class DoubleWorld(World):
 
 def patience() -> Patience:
     """One try: what the pauses between several are is another room's test."""
-    return Patience(attempts=1, largest_answer=32 * 1024 * 1024)
+    return Patience(attempts=1, largest_answer=8 * 1024 * 1024)
 
 
 @asynccontextmanager
