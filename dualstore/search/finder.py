@@ -18,10 +18,11 @@ from dualstore.search.asking import Question, Sought
 from dualstore.search.meaning import Meaning
 from dualstore.search.nearest import Nearest
 from dualstore.search.pins import Pin, Pinned, from_cursor, sign_of, to_cursor
-from dualstore.search.ranking import RECIPE, Ranker, Ranking, Wanted, by_cosine, linked
+from dualstore.search.ranking import RECIPE, Ranker, Ranking, Wanted, by_cosine
 from dualstore.search.results import Hit, Mode, SearchResult
 from dualstore.search.snippets import Snippet, snippet
 from dualstore.search.timely import TimeWords
+from dualstore.search.windows import linked
 from dualstore.terms import Analyzer
 from dualstore.vectors.base import Vector
 

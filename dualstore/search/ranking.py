@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualstore.documents.base import Candidate, Neighbours
+from dualstore.documents.base import Candidate
 from dualstore.search.asking import Question
 from dualstore.search.timely import TimeWords
+from dualstore.search.windows import Row, chained, in_windows
 from dualstore.terms import ASKS
-
-Row = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,12 @@ class Recipe:
     meaning: float = 0.3
     passage: int = 64
     """Words of the passages that entries of over one and a half of them are cut into."""
+
+    @property
+    def shares(self) -> list[tuple[float, float]]:
+        """What a term earns so many entries before, and after."""
+        left = [self.decay**distance for distance in range(self.reach)]
+        return [(self.before * each, self.after * each) for each in left]
 
 
 RECIPE: Final = Recipe()
@@ -216,24 +221,10 @@ class Ranker:
             return np.zeros(len(table.places), np.float32)
         own = np.zeros((len(self._weights), table.starts[-1]), np.float32)
         own[table.rows, table.columns] = table.shares
-        after = _chained(table.places, table.starts, links)
-        sums = self._weights @ self._in_windows(own, after) / total
+        after = chained(table.places, table.starts, links)
+        sums = self._weights @ in_windows(own, after, shares=self._recipe.shares) / total
         best: Row = np.maximum.reduceat(sums, table.starts[:-1])
         return best
-
-    def _in_windows(self, own: Row, after: NDArray[np.intp]) -> Row:
-        recipe, count = self._recipe, own.shape[1]
-        before = np.full(count + 1, count)
-        before[after[:-1]] = np.arange(count)
-        before[count] = count
-        padded = np.concatenate([own, np.zeros((len(own), 1), np.float32)], axis=1)
-        found = own.copy()
-        for step, share in ((before, recipe.before), (after, recipe.after)):
-            at = np.arange(count)
-            for distance in range(recipe.reach):
-                at = step[at]
-                np.maximum(found, share * recipe.decay**distance * padded[:, at], out=found)
-        return found
 
     def _extra(
         self, candidate: Candidate, stream: Sequence[str]
@@ -280,19 +271,6 @@ def told_apart(earned: float) -> float:
     return round(earned, _TOLD_APART)
 
 
-def linked(neighbours: Mapping[str, Neighbours]) -> dict[str, str]:
-    """From each entry to the next one of its thread, as far as is known."""
-    links: dict[str, str] = {}
-    for each, around in neighbours.items():
-        row = [
-            *(one.id for one in reversed(around.before)),
-            each,
-            *(one.id for one in around.after),
-        ]
-        links |= dict(pairwise(row))
-    return links
-
-
 def _shares(wanted: Wanted, most: float) -> dict[str, list[tuple[int, float]]]:
     """By word: the rows of the terms that it earns something of, and how much."""
     found: dict[str, list[tuple[int, float]]] = {}
@@ -310,20 +288,6 @@ def _passages(stream: Sequence[str], size: int) -> list[Sequence[str]]:
     words = [at for at, term in enumerate(stream) if not term.startswith("=")]
     cuts = [0, *words[size::size], len(stream)]
     return [stream[start:end] for start, end in pairwise(cuts)]
-
-
-def _chained(
-    places: Mapping[str, int], starts: Sequence[int], links: Mapping[str, str]
-) -> NDArray[np.intp]:
-    """For each passage the next one, for the last of a chain the number of all."""
-    count = starts[-1]
-    after = np.arange(1, count + 2)
-    after[count] = count
-    after[np.array(starts[1:]) - 1] = count
-    for each, following in links.items():
-        if each in places and following in places:
-            after[starts[places[each] + 1] - 1] = starts[places[following]]
-    return after
 
 
 def _sorted_by(

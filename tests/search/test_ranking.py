@@ -21,9 +21,9 @@ from dualstore.search.ranking import (
     Ranking,
     Recipe,
     Wanted,
-    linked,
 )
 from dualstore.search.timely import TimeWords
+from dualstore.search.windows import linked
 from dualstore.terms import Analyzer
 
 ANALYZER = Analyzer()
