@@ -111,6 +111,15 @@ def messages_age(context: Context, known: KnownSession, down_to: Position | None
     return older(age, age_of(stretch.deep_at, lifetimes.finished, now=now))
 
 
+def is_head_enough(context: Context, known: KnownSession) -> bool:
+    """Whether of all messages only the newest have to be asked for: the others are still fresh."""
+    stretch = known.mark.messages
+    if stretch is None or stretch.oldest is not None:
+        return False
+    deep = age_of(stretch.deep_at, context.lifetimes.finished, now=context.clock())
+    return deep is Age.FRESH
+
+
 def are_known(context: Context, known: KnownSession, down_to: Position | None) -> bool:
     """Whether all messages down to that place are here."""
     if is_settled(context, known):

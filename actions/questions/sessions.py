@@ -11,6 +11,7 @@ from actions.reading import (
     KnownSession,
     are_known,
     gone_note,
+    is_head_enough,
     known_lists,
     known_session,
     messages_age,
@@ -53,12 +54,11 @@ class OneSession(Question[SessionWithMessages]):
         if known.entry is None:
             return Found(None, Age.EXPIRED, complete=False)
         value = await self._value(known, known.entry)
-        complete = are_known(self._context, known, None)
-        self._newest = _HEAD if complete else None
+        self._newest = _HEAD if is_head_enough(self._context, known) else None
         return Found(
             value,
             older(session_age(self._context, known), messages_age(self._context, known, None)),
-            complete=complete,
+            complete=are_known(self._context, known, None),
             final=known.is_gone,
             confirmed_at=known.confirmed_at,
             degraded=gone_note(known),
