@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from actions.census import CensusTaker
 from actions.flights import Absences, Flights
+from dualstore.errors import InvalidInputError
 from dualstore.metrics import Metrics
 from dualstore.mirror.coverage import Coverage
 from dualstore.mirror.families import Families
@@ -15,6 +16,7 @@ from dualstore.mirror.freshness import Lifetime, Lifetimes
 from dualstore.mirror.guarding import GuardedRemote
 from dualstore.mirror.intake import Intake
 from dualstore.mirror.refusals import Refusals
+from dualstore.mirror.sync import Sync
 from dualstore.mirror.writethrough import WriteThrough
 from dualstore.remote.base import RemoteSource
 from dualstore.settings import Settings
@@ -30,6 +32,7 @@ class Upstream:
     coverage: Coverage
     refusals: Refusals
     fetcher: Fetcher
+    sync: Sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,13 @@ class Context:
     def remote(self) -> RemoteSource | None:
         """The remote, which is asked only when it is worth it."""
         return self.upstream.source if self.upstream else None
+
+    @property
+    def sync(self) -> Sync:
+        """Fills the memory ahead of questions. Raises `InvalidInputError` without a remote."""
+        if self.upstream is None:
+            raise InvalidInputError("there is no remote to sync with: set one in the settings")
+        return self.upstream.sync
 
 
 def upstream_of(context: Context) -> Upstream:
@@ -119,7 +129,7 @@ def _upstream(
         clock=clock,
         metrics=metrics,
     )
-    return Upstream(source, coverage, refusals, fetcher)
+    return Upstream(source, coverage, refusals, fetcher, Sync(source, fetcher, coverage))
 
 
 def _lifetimes(settings: Settings) -> Lifetimes:
