@@ -21,6 +21,19 @@ SEEN = {
         "for a model: user, assistant",
         "4 entries, 4 vectors, clean: True",
     ),
+    "other_remote": (
+        "list: ['The boiler', 'The garden']  [remote, complete: True]",
+        "  (not all messages of 2 of these sessions are here, and counted)",
+        "get: 2 messages  [remote, complete: True]",
+        "again: 2 messages  [local, complete: True]",
+        "search: The radiator in the attic stays cold.  [local, complete: False]",
+        "  (the remote can't search what was said, and not all of it is here yet)",
+        "list: ['The boiler', 'The garden']  [stale, complete: False]",
+        "  (not all messages of 1 of these sessions are here, and counted)",
+        "  (the remote can't be asked: the folder is not there)",
+        "get: 2 messages  [local, complete: True]",
+        "get: session 'kitchen' is not here, and the remote can't be asked",
+    ),
 }
 
 
