@@ -1,7 +1,7 @@
 """What the actions read in common: sessions, and how far the messages of one are known."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,6 +34,13 @@ class KnownSession:
         return gone is not None and (listed is None or gone >= listed)
 
     @property
+    def is_missed(self) -> bool:
+        """It is gone, or was left out of all sessions and not told by itself since."""
+        told, listed = self.mark.at, self.lists.sessions
+        is_unlisted = self.entry is not None and self.entry.id in self.lists.unlisted
+        return self.is_gone or (is_unlisted and (told or 0) < (listed or 0))
+
+    @property
     def confirmed_by_lists(self) -> int | None:
         """When it was told among all sessions."""
         return self.lists.confirmed(self.entry.id) if self.entry else None
@@ -58,13 +65,22 @@ async def known_lists(context: Context) -> ListMarks:
     return await context.upstream.coverage.lists() if context.upstream else ListMarks()
 
 
-async def uncounted_of(context: Context, entries: Sequence[Entry]) -> int:
-    """How many of these sessions have messages that are perhaps not here."""
-    if context.upstream is None:
-        return 0
-    ids = [session_id_of(each) for each in entries if each.origin != LOCAL]
-    marks = await context.upstream.coverage.sessions(ids)
-    return sum(not is_covered(marks.get(each)) for each in ids)
+async def known_sessions(
+    context: Context, entries: Sequence[Entry], lists: ListMarks
+) -> list[KnownSession]:
+    """What is known of these, in one call."""
+    ids = [session_id_of(each) for each in entries]
+    marks = await context.upstream.coverage.sessions(ids) if context.upstream else {}
+    none = SessionMark()
+    return [
+        KnownSession(entry, marks.get(each, none), lists)
+        for each, entry in zip(ids, entries, strict=True)
+    ]
+
+
+def is_counted(context: Context, known: KnownSession) -> bool:
+    """Whether all its messages are here."""
+    return is_settled(context, known) or is_covered(known.mark)
 
 
 def is_covered(mark: SessionMark | None) -> bool:
@@ -136,28 +152,25 @@ def gone_note(known: KnownSession) -> tuple[str, ...]:
 
 
 async def session_infos(
-    context: Context,
-    entries: Sequence[Entry],
-    *,
-    gone: Iterable[str] = (),
-    everything: Census | None = None,
+    context: Context, known: Sequence[KnownSession], *, everything: Census | None = None
 ) -> list[SessionInfo]:
-    """In a constant number of calls; `gone` are keys of sessions that the remote lost.
-
-    What is known of `everything` isn't asked again.
-    """
+    """In a constant number of calls. What is known of `everything` isn't asked again."""
+    entries = [each.entry for each in known if each.entry]
     ids = [session_id_of(each) for each in entries]
     counted, tasks = await asyncio.gather(
         _counted(context, ids, everything), _tasks(context, ids, everything)
     )
-    now, lost = context.clock(), frozenset(gone)
+    now, missed = (
+        context.clock(),
+        {each.entry.id for each in known if each.entry and each.is_missed},
+    )
     return [
         session_info(
             entry,
             count=counted[each].count if each in counted else 0,
             newest=counted[each].newest if each in counted else None,
             task=readable_task(tasks.get(task_key(each))),
-            is_gone=entry.id in lost and entry.origin != LOCAL,
+            is_gone=entry.id in missed,
             now=now,
         )
         for each, entry in zip(ids, entries, strict=True)

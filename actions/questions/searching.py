@@ -10,7 +10,14 @@ from typing import Any, Final, TypeVar
 from actions.answer import Answer
 from actions.context import Context, upstream_of
 from actions.describing import event_of, message_of, session_id_of
-from actions.reading import is_covered, known_lists, session_infos
+from actions.reading import (
+    is_covered,
+    is_settled,
+    known_lists,
+    known_session,
+    known_sessions,
+    session_infos,
+)
 from actions.shapes import (
     EventHit,
     EventHits,
@@ -127,7 +134,9 @@ async def _search_sessions(context: Context, asked: Asked) -> Answer[SessionHits
     named = await _named(context, asked)
     entries = await context.families.sessions.get_many([*best, *(named - best.keys())])
     ranked = [key for key in _ranked(best, named) if key in entries]
-    infos = await session_infos(context, [entries[key] for key in ranked[: asked.k]])
+    lists = await known_lists(context)
+    shown = await known_sessions(context, [entries[key] for key in ranked[: asked.k]], lists)
+    infos = await session_infos(context, shown)
     value = SessionHits(
         query=asked.query,
         results=[
@@ -156,8 +165,11 @@ async def _search_events(context: Context, asked: Asked) -> Answer[EventHits]:
 
 async def _named(context: Context, asked: Asked) -> set[str]:
     """The session whose id is asked for, word for word."""
+    session_id = asked.query.strip()
+    if asked.session_id not in (None, session_id):
+        return set()
     try:
-        key = session_key(asked.query.strip())
+        key = session_key(session_id)
     except InvalidInputError:
         return set()
     return set(await context.families.sessions.get_many([key]))
@@ -207,12 +219,12 @@ async def _answer(context: Context, value: V, asked: Asked, degraded: Sequence[s
 async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool:
     """Whether all that could be found has been told by the remote, and kept."""
     if asked.session_id is not None:
-        ids = [asked.session_id]
-    elif lists.sessions is None:
+        known = await known_session(context, asked.session_id)
+        return is_settled(context, known) or is_covered(known.mark)
+    if lists.sessions is None:
         return False
-    else:
-        store = (await context.families.sessions.family()).store
-        ids = list(await store.tally(where=parse({"origin": {"$ne": LOCAL}})))
+    store = (await context.families.sessions.family()).store
+    ids = list(await store.tally(where=parse({"origin": {"$ne": LOCAL}})))
     marks = await upstream_of(context).coverage.sessions(ids)
     return all(is_covered(marks.get(each)) for each in ids)
 

@@ -11,18 +11,17 @@ from actions.reading import (
     KnownSession,
     are_known,
     gone_note,
+    is_counted,
     is_head_enough,
     known_lists,
     known_session,
+    known_sessions,
     messages_age,
     session_age,
     session_infos,
-    uncounted_of,
 )
 from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
-from dualstore.entry import Entry
-from dualstore.mirror.coverage import ListMarks
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.kinds import session_copy
@@ -53,7 +52,7 @@ class OneSession(Question[SessionWithMessages]):
         known = await known_session(self._context, self._id)
         if known.entry is None:
             return Found(None, Age.EXPIRED, complete=False)
-        value = await self._value(known, known.entry)
+        value = await self._value(known)
         self._newest = _HEAD if is_head_enough(self._context, known) else None
         return Found(
             value,
@@ -64,10 +63,9 @@ class OneSession(Question[SessionWithMessages]):
             degraded=gone_note(known),
         )
 
-    async def _value(self, known: KnownSession, entry: Entry) -> SessionWithMessages:
-        gone = [entry.id] if known.is_gone else []
+    async def _value(self, known: KnownSession) -> SessionWithMessages:
         (info,), messages = await asyncio.gather(
-            session_infos(self._context, [entry], gone=gone), self._messages()
+            session_infos(self._context, [known]), self._messages()
         )
         return SessionWithMessages(session=info, messages=messages)
 
@@ -163,9 +161,9 @@ class AllSessions(Question[SessionList]):
         age = Age.FRESH
         if context.upstream is not None:
             age = age_of(lists.sessions, context.lifetimes.lists, now=context.clock())
-        value, uncounted = await asyncio.gather(
-            self._value(page.entries, everything, lists), uncounted_of(context, page.entries)
-        )
+        known = await known_sessions(context, page.entries, lists)
+        value = await self._value(known, everything)
+        uncounted = sum(not is_counted(context, each) for each in known)
         note = f"not all messages of {uncounted} of these sessions are here, and counted"
         return Found(
             value,
@@ -175,12 +173,8 @@ class AllSessions(Question[SessionList]):
             degraded=(note,) if uncounted else (),
         )
 
-    async def _value(
-        self, entries: Sequence[Entry], everything: Census, lists: ListMarks
-    ) -> SessionList:
-        infos = await session_infos(
-            self._context, entries, gone=lists.unlisted, everything=everything
-        )
+    async def _value(self, known: Sequence[KnownSession], everything: Census) -> SessionList:
+        infos = await session_infos(self._context, known, everything=everything)
         return SessionList(
             sessions=infos,
             total_count=everything.total,

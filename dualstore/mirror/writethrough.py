@@ -163,7 +163,11 @@ class WriteThrough:
 
     async def _take_sessions(self, things: Sequence[Thing], seen: Revisions) -> Taken:
         taken = await self._intake.take(
-            self._families.sessions, things, session_copy, seen, what="session"
+            self._families.sessions,
+            [_without_project(each) for each in things],
+            session_copy,
+            seen,
+            what="session",
         )
         await self._tasks.begin(things, at=self._clock())
         return taken
@@ -184,6 +188,11 @@ def _named(things: Iterable[Thing]) -> set[str]:
     """The keys of the sessions that are told of, also of those that can't be taken in."""
     ids = (text_at(each, "id") for each in things)
     return {session_key(each) for each in ids if each and is_nameable(each)}
+
+
+def _without_project(session: Thing) -> Thing:
+    """Lists tell a session's project, too: it would be another session each time."""
+    return {key: value for key, value in session.items() if key != "project"}
 
 
 def _fetched(told: RemoteMessages, session_id: str, at: int) -> Fetched | None:

@@ -169,7 +169,7 @@ class DoubleWorld(World):
 
 def patience() -> Patience:
     """One try: what the pauses between several are is another room's test."""
-    return Patience(attempts=1, largest_answer=8 * 1024 * 1024)
+    return Patience(attempts=1, largest_answer=32 * 1024 * 1024)
 
 
 @asynccontextmanager
