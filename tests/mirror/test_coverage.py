@@ -109,7 +109,8 @@ class Conversation:
     now: int = 0
     born: list[int] = field(default_factory=list)
     """When each message was added."""
-    told: set[int] = field(default_factory=set)
+    told: dict[int, int] = field(default_factory=dict)
+    """When those that were told were asked for last."""
     mark: Stretch | None = None
     asked: list[tuple[Fetched, range]] = field(default_factory=list)
 
@@ -128,21 +129,23 @@ class Conversation:
         if not self.asked:
             return None
         told, messages = self.asked.pop(which % len(self.asked))
-        self.told.update(messages)
+        for number in messages:
+            self.told[number] = max(told.at, self.told.get(number, 0))
         self.mark = stretched(self.mark, told)
         return told
 
     def check(self) -> None:
-        if self.mark is None:
+        mark = self.mark
+        if mark is None:
             return
-        there = [number for number, born in enumerate(self.born) if born <= self.mark.at]
-        claimed = {number for number in there if self.mark.reaches(at(number))}
-        assert claimed <= self.told
-        assert self.mark.newest == at(there[-1])
-        assert self.mark.deep_at <= self.mark.at
+        there = [number for number, born in enumerate(self.born) if born <= mark.at]
+        for number in there:
+            if mark.reaches(at(number)):
+                assert self.told[number] >= (mark.at if at(number) >= mark.head else mark.deep_at)
+        assert mark.newest == at(there[-1])
         # and nothing is missing in the middle, whenever it came
-        known = {number for number in range(max(self.told)) if self.mark.reaches(at(number))}
-        assert known <= self.told
+        known = {number for number in range(max(self.told)) if mark.reaches(at(number))}
+        assert known <= self.told.keys()
 
 
 NEWEST = st.none() | st.integers(1, 6)
