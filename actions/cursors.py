@@ -4,8 +4,10 @@ import base64
 
 import orjson
 
+from dualstore.entry import check_key
 from dualstore.errors import CursorError
 from dualstore.mirror.coverage import Position
+from dualstore.values import to_ms
 
 _LONGEST = 8192
 
@@ -23,10 +25,11 @@ def from_cursor(cursor: object, scope: str) -> Position:
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         mine, created, key = orjson.loads(packed)
-    except (ValueError, TypeError) as error:
+        place = Position(to_ms(created), check_key(key, "id"))
+    except (ValueError, TypeError) as error:  # an `EntryError` is one, too
         raise CursorError("the cursor is damaged, or none of this list") from error
-    if type(created) is not int or not isinstance(key, str) or not isinstance(mine, str):
+    if type(created) is not int or not isinstance(mine, str):
         raise CursorError("the cursor is damaged, or none of this list")
     if mine != scope:
         raise CursorError("the cursor belongs to another list")
-    return Position(created, key)
+    return place

@@ -14,7 +14,6 @@ from actions.shapes import OneTask, TaskList
 from dualstore.documents.base import PutOutcome
 from dualstore.entry import LOCAL
 from dualstore.errors import InvalidInputError, NotFoundError, UnavailableError, shown
-from dualstore.mirror.intake import revisions_of
 from dualstore.mirror.keys import task_key
 from dualstore.mirror.tasks import AgentTask, TaskStatus, task_copy
 from dualstore.values import check_text
@@ -85,7 +84,6 @@ async def _write(
     key, manager = task_key(session_id), context.families.tasks
     family = await manager.family()
     for _ in range(_TRIES):
-        seen = await revisions_of(manager, [key])
         entry = await manager.get(key)
         task = change(readable_task(entry))
         copy = task_copy(task)
@@ -97,7 +95,7 @@ async def _write(
             body=copy.body,
             origin=entry.origin if entry else LOCAL,
         )
-        expect = {key: seen.get(key, 0)}
+        expect = {key: entry.revision if entry else 0}
         try:
             (put,) = await family.store.put([draft], now=family.clock(), expect=expect)
         finally:

@@ -24,7 +24,7 @@ from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
-from dualstore.mirror.kinds import session_copy
+from dualstore.mirror.kinds import message_copy, session_copy
 from dualstore.remote.base import RemoteMessages, RemoteSessions, Thing
 
 _HEAD: Final = 100
@@ -125,10 +125,11 @@ class OneSession(Question[SessionWithMessages]):
     def shown(self, content: tuple[Thing, RemoteMessages]) -> tuple[SessionWithMessages, bool]:
         session, messages = content
         end = None if self._limit is None else self._offset + self._limit
+        said = readable(messages.items, lambda each: message_copy(each, session_id=self._id))
         info = session_info(
             session_copy(session),
             count=len(messages.items),
-            newest=None,
+            newest=max((each.timestamp for each in said), default=None),
             task=None,
             is_gone=False,
             now=self._context.clock(),
