@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from actions import Answer, messages, open_actions, sessions
-from dualstore import RemoteError, Settings, UnavailableError
+from dualstore import InvalidInputError, RemoteError, Settings, UnavailableError
 from dualstore.remote.base import (
     Capabilities,
     Change,
@@ -42,6 +42,7 @@ class FolderRemote(RemoteSource):
         self._folder = folder
 
     async def fetch_sessions(self, *, limit: int | None = None) -> RemoteSessions:
+        _check_limit(limit)
         all_ids = await asyncio.to_thread(self._ids)
         found = [await self.fetch_session(each) for each in all_ids]
         things = sorted(filter(None, found), key=lambda each: -each["time"]["updated"])
@@ -58,9 +59,12 @@ class FolderRemote(RemoteSource):
     async def fetch_messages(
         self, session_id: str, *, limit: int | None = None, before: str | None = None
     ) -> RemoteMessages | None:
+        _check_limit(limit)
         told = await asyncio.to_thread(self._read, session_id)
         if told is None:
             return None
+        if before is not None and not before.isdecimal():
+            raise RemoteError(f"{before!r} is no cursor of this folder")
         end = len(told["messages"]) if before is None else int(before)
         start = 0 if limit is None else max(0, end - limit)
         some = [_message(session_id, told["messages"][at], at) for at in range(start, end)]
@@ -91,7 +95,17 @@ class FolderRemote(RemoteSource):
     def _read(self, session_id: str) -> Any:
         if session_id not in self._ids():  # an id from outside never becomes a path
             return None
-        return json.loads((self._folder / f"{session_id}.json").read_text())
+        try:
+            return json.loads((self._folder / f"{session_id}.json").read_text())
+        except OSError as error:
+            raise UnavailableError(f"{session_id} can't be read: {error}") from error
+        except ValueError as error:
+            raise RemoteError(f"{session_id} is no JSON: {error}") from error
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise InvalidInputError(f"a limit is at least 1, not {limit}")
 
 
 def _message(session_id: str, told: Any, at: int) -> Thing:
