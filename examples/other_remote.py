@@ -35,7 +35,7 @@ class FolderRemote(RemoteSource):
     """Conversations in files: `{id}.json` with a title, and messages with time, role and text."""
 
     name = "folder"
-    capabilities = Capabilities()  # no content search, no history, nothing to follow
+    capabilities = Capabilities()  # no history, nothing to follow
 
     def __init__(self, folder: Path) -> None:
         self.place = f"folder:{folder}"

@@ -25,8 +25,6 @@ Thing = dict[str, Any]
 class Capabilities:
     """What a remote can be asked, stated by it and not guessed."""
 
-    searches_content: bool = False
-    """It finds sessions by what was said in them."""
     has_history: bool = False
     """It tells, from known sequence numbers on, all that has happened since."""
     follows: bool = False

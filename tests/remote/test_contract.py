@@ -36,9 +36,7 @@ def _of(changes: Iterable[Change], session_id: str) -> list[Change]:
 
 
 def test_it_says_what_it_can(side: Side) -> None:
-    assert side.remote().capabilities == Capabilities(
-        searches_content=False, has_history=True, follows=True
-    )
+    assert side.remote().capabilities == Capabilities(has_history=True, follows=True)
     assert side.remote(name="work").name == "work"
 
 
