@@ -8,8 +8,8 @@ from dualstore.errors import EntryError, UnavailableError
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.intake import Intake
 from dualstore.mirror.keys import task_key
-from dualstore.mirror.kinds import ms_at, text_at
 from dualstore.mirror.tasks import AgentTask, followed, task_copy, task_of
+from dualstore.mirror.telling import ms_at, text_at
 from dualstore.remote.base import Change, Thing
 
 _TRIES: Final = 20

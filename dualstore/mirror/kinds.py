@@ -5,20 +5,25 @@ in the body and no matter.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from dualstore.entry import SourceVersion, check_key
 from dualstore.errors import EntryError, shown
 from dualstore.mirror.keys import event_key, message_key, session_key
+from dualstore.mirror.telling import (
+    LONGEST,
+    cut,
+    error_text,
+    found,
+    known,
+    lines,
+    message_text,
+    ms_at,
+    text_at,
+)
 from dualstore.remote.base import Change, Thing
 from dualstore.values import to_ms
-
-_INPUT: Final = 200
-_LONG: Final = 500
-LONGEST: Final = 2_000
-"""Characters of the texts that tell what an event or the end of a task was about."""
 
 _EVENT_ID: Final = re.compile(r"[a-z]+_([0-9a-f]{12})")
 _CLOCK: Final = 2**36
@@ -85,7 +90,7 @@ def message_copy(thing: Thing, *, session_id: str) -> Copy:
     return Copy(
         id=message_key(session_id, message_id),
         timestamp=_time(thing, "info", "time", "created"),
-        text=_message_text(info, _parts(thing)),
+        text=message_text(info, _parts(thing)),
         metadata=known(
             session_id=session_id,
             message_id=message_id,
@@ -141,52 +146,6 @@ def event_order(event_id: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
-# Reading JSON of which nothing is known
-
-
-def found(thing: Any, *path: str) -> Any:
-    """What is there; None where something on the way is missing or no object."""
-    for key in path:
-        thing = thing.get(key) if isinstance(thing, dict) else None
-    return thing
-
-
-def text_at(thing: Any, *path: str) -> str | None:
-    """The text there, if there is one with anything in it."""
-    value = found(thing, *path)
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def ms_at(thing: Any, *path: str) -> int | None:
-    """The time there, if a number that can be one is."""
-    value = found(thing, *path)
-    if type(value) not in (int, float):
-        return None
-    try:
-        return to_ms(value)
-    except EntryError:
-        return None
-
-
-def known(**values: Any) -> dict[str, Any]:
-    """Without what is None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def lines(texts: Iterable[str | None]) -> str:
-    """Each once, the blank ones left out."""
-    return "\n".join(dict.fromkeys(text.strip() for text in texts if text and text.strip()))
-
-
-def error_text(error: Any) -> str | None:
-    """What an error says, else its name."""
-    return _cut(text_at(error, "data", "message") or text_at(error, "name"), LONGEST)
-
-
-def _cut(text: str | None, most: int) -> str | None:
-    return text and text[:most]
-
-
 def _id(thing: Thing, *path: str) -> str:
     value, field = found(thing, *path), ".".join(path)
     if value is None:
@@ -217,88 +176,6 @@ def _parts(thing: Thing) -> list[Thing]:
         if not isinstance(part, dict):
             raise EntryError(f"parts[{at}]", f"must be an object, not {type(part).__name__}")
     return parts
-
-
-# What a message says
-
-
-def _message_text(info: Thing, parts: Sequence[Thing]) -> str:
-    """What machines put beside a text (whole files, mostly) counts only where it is all."""
-    told = (
-        line
-        for kind, tell in _TELLING.items()
-        for part in parts
-        if found(part, "type") == kind
-        for line in tell(part)
-    )
-    return lines([*told, error_text(found(info, "error"))]) or lines(
-        _cut(text_at(part, "text"), LONGEST)
-        for part in parts
-        if found(part, "type") == "text" and not found(part, "ignored")
-    )
-
-
-def _text_part(part: Thing) -> list[str | None]:
-    return [] if is_aside(part) else [text_at(part, "text")]
-
-
-def is_aside(part: Thing) -> bool:
-    """Neither the user nor the assistant said it."""
-    return bool(found(part, "ignored") or found(part, "synthetic"))
-
-
-def _subtask_part(part: Thing) -> list[str | None]:
-    return [text_at(part, "description"), _cut(text_at(part, "prompt"), _LONG)]
-
-
-def _file_part(part: Thing) -> list[str | None]:
-    return [_cut(text_at(part, "filename"), _LONG)]
-
-
-def _patch_part(part: Thing) -> list[str | None]:
-    files = found(part, "files")
-    return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
-
-
-def _tool_part(part: Thing) -> list[str | None]:
-    state = found(part, "state")
-    return [
-        text_at(part, "tool"),
-        _cut(text_at(state, "title"), _LONG),
-        *_inputs(found(state, "input")),
-        _cut(text_at(state, "output"), _LONG),
-        _cut(text_at(state, "error"), _LONG),
-    ]
-
-
-def _inputs(given: Any) -> list[str | None]:
-    values = given.values() if isinstance(given, dict) else ()
-    return [
-        value[:_INPUT] if isinstance(value, str) else shown(value)
-        for value in values
-        if type(value) in (str, int, float)
-    ]
-
-
-def _retry_part(part: Thing) -> list[str | None]:
-    return [error_text(found(part, "error"))]
-
-
-def _reasoning_part(part: Thing) -> list[str | None]:
-    return [_cut(text_at(part, "text"), _LONG)]
-
-
-_TELLING: Final[Mapping[str, Callable[[Thing], list[str | None]]]] = {
-    "text": _text_part,
-    "subtask": _subtask_part,
-    "file": _file_part,
-    "patch": _patch_part,
-    "tool": _tool_part,
-    "retry": _retry_part,
-    # Few remember what they hardly saw, but its beginning says why a step was taken, often in the
-    # only words of that message: so it comes last, and short.
-    "reasoning": _reasoning_part,
-}
 
 
 # What an event tells
@@ -335,12 +212,12 @@ def _content(data: Thing) -> str | None:
     part = found(data, "part")
     said = text_at(part, "text") if found(part, "type") == "text" else None
     failed = text_at(part, "state", "error")
-    return _cut(said or failed, LONGEST) or _event_error(data)
+    return cut(said or failed, LONGEST) or _event_error(data)
 
 
 def _description(data: Thing) -> str | None:
     title = text_at(data, "info", "title") or text_at(data, "part", "state", "title")
-    return _cut(title or text_at(data, "part", "tool"), LONGEST)
+    return cut(title or text_at(data, "part", "tool"), LONGEST)
 
 
 def _event_text(change: Change) -> str:

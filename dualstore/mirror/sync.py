@@ -12,7 +12,7 @@ from dualstore.documents.doors import check_limit
 from dualstore.errors import DualStoreError, RemoteError, UnavailableError
 from dualstore.mirror.coverage import Coverage, SessionMark
 from dualstore.mirror.fetching import Fetcher
-from dualstore.mirror.kinds import ms_at, text_at
+from dualstore.mirror.telling import ms_at, text_at
 from dualstore.remote.base import RemoteSource, Thing
 
 AT_ONCE: Final = 4

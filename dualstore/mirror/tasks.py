@@ -11,13 +11,11 @@ from typing import Any, Final, Literal, get_args
 from dualstore.entry import Entry
 from dualstore.errors import EntryError, shown
 from dualstore.mirror.keys import task_key
-from dualstore.mirror.kinds import (
+from dualstore.mirror.kinds import Copy, event_order, happened_at
+from dualstore.mirror.telling import (
     LONGEST,
-    Copy,
     error_text,
-    event_order,
     found,
-    happened_at,
     is_aside,
     known,
     lines,

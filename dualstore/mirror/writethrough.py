@@ -22,7 +22,8 @@ from dualstore.mirror.families import Families
 from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
 from dualstore.mirror.keys import message_key, messages_prefix, session_key
-from dualstore.mirror.kinds import event_copy, message_copy, session_copy, text_at
+from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.mirror.telling import text_at
 from dualstore.remote.base import Change, RemoteMessages, Thing
 
 _SESSIONS: Final = "session:"
