@@ -14,6 +14,7 @@ from dualstore.manager import DualStoreManager
 from dualstore.mirror.coverage import ListMarks, Position, SessionMark
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.keys import session_key, task_key
+from dualstore.mirror.refusals import message_of
 
 _PAGE: Final = 500
 GONE: Final = "gone upstream: what is here is kept"
@@ -26,6 +27,8 @@ class KnownSession:
     entry: Entry | None
     mark: SessionMark
     lists: ListMarks
+    refused: int = 0
+    """Messages that can't be taken in."""
 
     @property
     def is_gone(self) -> bool:
@@ -54,10 +57,22 @@ class KnownSession:
 
 async def known_session(context: Context, session_id: str) -> KnownSession:
     """What is here."""
-    entry, (mark, lists) = await asyncio.gather(
-        context.families.sessions.get(session_key(session_id)), _marks(context, session_id)
+    entry, (mark, lists), refused = await asyncio.gather(
+        context.families.sessions.get(session_key(session_id)),
+        _marks(context, session_id),
+        refused_of(context, message_of(session_id)),
     )
-    return KnownSession(entry, mark, lists)
+    return KnownSession(entry, mark, lists, refused)
+
+
+async def refused_of(context: Context, *kinds: str) -> int:
+    """How many things of these kinds can't be taken in."""
+    return await context.upstream.refusals.count(*kinds) if context.upstream else 0
+
+
+def refused_note(count: int) -> tuple[str, ...]:
+    """Said of what is here without them."""
+    return (f"not all could be taken in: {count} can't be kept as they are",) if count else ()
 
 
 async def known_lists(context: Context) -> ListMarks:
@@ -146,9 +161,9 @@ def are_known(context: Context, known: KnownSession, down_to: Position | None) -
     return stretch.oldest is None if down_to is None else stretch.reaches(down_to)
 
 
-def gone_note(known: KnownSession) -> tuple[str, ...]:
-    """Said with every answer about a session that the remote doesn't have any more."""
-    return (GONE,) if known.is_gone else ()
+def notes_of(known: KnownSession) -> tuple[str, ...]:
+    """Said with every answer about a session that is gone at the remote, or not all here."""
+    return (*((GONE,) if known.is_gone else ()), *refused_note(known.refused))
 
 
 async def session_infos(

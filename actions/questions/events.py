@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from actions.context import Context, upstream_of
 from actions.cursors import to_cursor
 from actions.describing import event_of, iso
-from actions.reading import known_lists, newest_before
+from actions.reading import known_lists, newest_before, refused_note, refused_of
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
 from dualstore.errors import EntryError
@@ -17,6 +17,7 @@ from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of
 from dualstore.mirror.keys import event_key
 from dualstore.mirror.kinds import Copy, event_copy
+from dualstore.mirror.refusals import EVENT
 from dualstore.remote.base import Change
 
 SCOPE: Final = "events"
@@ -89,11 +90,14 @@ class AllEvents(Question[EventList]):
         if not upstream.source.capabilities.has_history:
             note = "the remote doesn't tell what happened: these are the events that are here"
             return Found(value, Age.FRESH, complete=False, final=True, degraded=(note,))
+        refused = await refused_of(context, EVENT)
         return Found(
             value,
             age_of(lists.events, context.lifetimes.lists, now=context.clock()),
-            complete=lists.events is not None,
+            complete=lists.events is not None and not refused,
+            final=lists.events is not None,
             confirmed_at=lists.events,
+            degraded=refused_note(refused),
         )
 
     async def _value(self) -> EventList:

@@ -10,11 +10,11 @@ from actions.reading import (
     GONE,
     KnownSession,
     are_known,
-    gone_note,
     is_settled,
     known_session,
     messages_age,
     newest_before,
+    notes_of,
 )
 from actions.readthrough import Found, Question
 from actions.shapes import MessageList, OneMessage
@@ -64,14 +64,15 @@ class NewestMessages(Question[MessageList]):
             return Found(None, Age.EXPIRED, complete=False)
         is_full = len(entries) == self._limit
         down_to = Position(entries[-1].timestamp, entries[-1].id) if is_full else None
+        is_known = are_known(context, known, down_to)
         has_more = is_cut or not are_known(context, known, None)
         return Found(
             self._value(entries, has_more=has_more),
             messages_age(context, known, down_to),
-            complete=are_known(context, known, down_to),
-            final=known.is_gone,
+            complete=is_known and not known.refused,
+            final=known.is_gone or is_known,
             confirmed_at=known.mark.messages.at if known.mark.messages else None,
-            degraded=gone_note(known),
+            degraded=notes_of(known),
         )
 
     def _value(self, entries: Sequence[Entry], *, has_more: bool) -> MessageList:

@@ -16,6 +16,7 @@ from actions.reading import (
     known_lists,
     known_session,
     known_sessions,
+    refused_of,
     session_infos,
 )
 from actions.shapes import (
@@ -34,6 +35,7 @@ from dualstore.filters import parse
 from dualstore.metrics import ReadAnswered
 from dualstore.mirror.coverage import ListMarks
 from dualstore.mirror.keys import session_key
+from dualstore.mirror.refusals import EVENT, MESSAGE, SESSION
 from dualstore.search.results import Hit, Mode
 
 _MESSAGES_EACH: Final = 5
@@ -159,7 +161,8 @@ async def _search_events(context: Context, asked: Asked) -> Answer[EventHits]:
         total_count=found.candidates,
     )
     lists = await known_lists(context)
-    complete = context.upstream is None or lists.events is not None
+    is_told = context.upstream is None or lists.events is not None
+    complete = is_told and not await refused_of(context, EVENT)
     return _said(context, value, complete, lists.events, found.degraded)
 
 
@@ -220,8 +223,8 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
     """Whether all that could be found has been told by the remote, and kept."""
     if asked.session_id is not None:
         known = await known_session(context, asked.session_id)
-        return is_settled(context, known) or is_covered(known.mark)
-    if lists.sessions is None:
+        return is_settled(context, known) or (is_covered(known.mark) and not known.refused)
+    if lists.sessions is None or await refused_of(context, SESSION, MESSAGE):
         return False
     store = (await context.families.sessions.family()).store
     ids = list(await store.tally(where=parse({"origin": {"$ne": LOCAL}})))

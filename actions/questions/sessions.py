@@ -10,13 +10,15 @@ from actions.describing import message_of, readable, session_info
 from actions.reading import (
     KnownSession,
     are_known,
-    gone_note,
     is_counted,
     is_head_enough,
     known_lists,
     known_session,
     known_sessions,
     messages_age,
+    notes_of,
+    refused_note,
+    refused_of,
     session_age,
     session_infos,
 )
@@ -25,6 +27,7 @@ from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.kinds import message_copy, session_copy
+from dualstore.mirror.refusals import SESSION
 from dualstore.remote.base import RemoteMessages, RemoteSessions, Thing
 
 _HEAD: Final = 100
@@ -52,15 +55,15 @@ class OneSession(Question[SessionWithMessages]):
         known = await known_session(self._context, self._id)
         if known.entry is None:
             return Found(None, Age.EXPIRED, complete=False)
-        value = await self._value(known)
+        value, is_known = await self._value(known), are_known(self._context, known, None)
         self._newest = _HEAD if is_head_enough(self._context, known) else None
         return Found(
             value,
             older(session_age(self._context, known), messages_age(self._context, known, None)),
-            complete=are_known(self._context, known, None),
-            final=known.is_gone,
+            complete=is_known and not known.refused,
+            final=known.is_gone or is_known,
             confirmed_at=known.confirmed_at,
-            degraded=gone_note(known),
+            degraded=notes_of(known),
         )
 
     async def _value(self, known: KnownSession) -> SessionWithMessages:
@@ -154,8 +157,9 @@ class AllSessions(Question[SessionList]):
 
     async def look(self) -> Found[SessionList]:
         context = self._context
-        lists, page, everything = await asyncio.gather(
+        lists, refused, page, everything = await asyncio.gather(
             known_lists(context),
+            refused_of(context, SESSION),
             context.families.sessions.page(limit=self._limit, skip=self._offset),
             context.census.take(),
         )
@@ -166,12 +170,14 @@ class AllSessions(Question[SessionList]):
         value = await self._value(known, everything)
         uncounted = sum(not is_counted(context, each) for each in known)
         note = f"not all messages of {uncounted} of these sessions are here, and counted"
+        is_listed = context.upstream is None or lists.sessions is not None
         return Found(
             value,
             age,
-            complete=context.upstream is None or lists.sessions is not None,
+            complete=is_listed and not refused,
+            final=is_listed,
             confirmed_at=lists.sessions,
-            degraded=(note,) if uncounted else (),
+            degraded=(*((note,) if uncounted else ()), *refused_note(refused)),
         )
 
     async def _value(self, known: Sequence[KnownSession], everything: Census) -> SessionList:

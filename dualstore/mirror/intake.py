@@ -87,6 +87,10 @@ class Intake:
         await self._refusals.note(taken.refused, at=self._clock())
         return taken
 
+    async def told_all(self, kind: str, taken: Taken) -> None:
+        """Besides what was just taken or refused there is nothing of that kind."""
+        await self._refusals.forget_others(kind, taken.refused)
+
     async def put(
         self, manager: DualStoreManager, copies: Iterable[Copy], seen: Revisions
     ) -> dict[str, PutOutcome]:

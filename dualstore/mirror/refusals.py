@@ -11,6 +11,16 @@ _AT_ONCE: Final = 500
 _TRIES: Final = 20
 
 
+SESSION: Final = "session"
+MESSAGE: Final = "message"
+EVENT: Final = "event"
+
+
+def message_of(session_id: str) -> str:
+    """What the messages of one session are called here."""
+    return f"{MESSAGE} of {session_id}:"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One thing that is not here."""
@@ -41,6 +51,18 @@ class Refusals:
         for record in await self._records_of_all():
             if record.value["what"] in taken:
                 await self._records.delete(record)
+
+    async def forget_others(self, kind: str, refused: Collection[str]) -> None:
+        """All of that kind was told, and besides these nothing was refused."""
+        for record in await self._records_of_all():
+            what: str = record.value["what"]
+            if what.startswith(f"{kind} ") and what not in refused:
+                await self._records.delete(record)
+
+    async def count(self, *kinds: str) -> int:
+        """How many of these kinds aren't here."""
+        heads = tuple(f"{each} " for each in kinds)
+        return sum(each.what.startswith(heads) for each in await self.all())
 
     async def all(self) -> list[Refusal]:
         """Everything that isn't here, in no particular order."""

@@ -23,6 +23,7 @@ from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
 from dualstore.mirror.keys import message_key, messages_prefix, session_key
 from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.mirror.refusals import EVENT, SESSION, message_of
 from dualstore.mirror.telling import text_at
 from dualstore.remote.base import Change, RemoteMessages, Thing
 
@@ -71,6 +72,7 @@ class WriteThrough:
         """A list of sessions, asked for at that time; and the tasks that they are."""
         taken = await self._take_sessions(things, seen)
         if are_all:
+            await self._intake.told_all(SESSION, taken)
             unlisted = await self._mine(self._families.sessions, seen.keys() - _named(things))
             await self._coverage.change_lists(
                 lambda marks: replace(marks, sessions=at, unlisted=tuple(unlisted))
@@ -93,6 +95,8 @@ class WriteThrough:
     ) -> Taken:
         """The newest messages of a session, or all of them."""
         taken = await self._take_messages(session_id, told.items, seen)
+        if told.next_cursor is None:
+            await self._intake.told_all(message_of(session_id), taken)
         fetched = _fetched(told, session_id, at)
         if fetched is not None and not taken.is_outdated:
             await self._coverage.change_session(
@@ -124,7 +128,7 @@ class WriteThrough:
             changes,
             lambda each: event_copy(each, is_agent_task=each.session_id in tasks, now=at),
             None,
-            what="event",
+            what=EVENT,
         )
         await self._coverage.reach(
             {
@@ -168,7 +172,7 @@ class WriteThrough:
             [_without_project(each) for each in things],
             session_copy,
             seen,
-            what="session",
+            what=SESSION,
         )
         await self._tasks.begin(things, at=self._clock())
         return taken
@@ -181,7 +185,7 @@ class WriteThrough:
             things,
             lambda each: message_copy(each, session_id=session_id),
             seen,
-            what=f"message of {session_id}:",
+            what=message_of(session_id),
         )
 
 

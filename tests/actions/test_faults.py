@@ -323,6 +323,10 @@ async def test_a_page_that_repeats_itself_is_taken_once(
     await _comes_right(it, ticks, action)
 
 
+WHOLE = [ACTIONS[each] for each in ("messages.get", "events.get", "tasks.get", "tasks.list")]
+"""What lacks nothing, where a session, a message and an event are malformed."""
+
+
 @pytest.mark.parametrize("is_here", [True, False], ids=["stale here", "nothing here"])
 async def test_a_malformed_item_harms_no_other(
     world: DoubleWorld, action: Action, is_here: bool
@@ -337,6 +341,7 @@ async def test_a_malformed_item_harms_no_other(
     answer = await action.ask(it)
     assert action.told(answer.value) == action.truth(it)
     assert (answer.errors, answer.source) == ((), "local")
+    assert answer.complete == (action in WHOLE)
     whats = {each.what for each in await world.refused()}
     assert {"session ses_odd", f"message of {it.session_id}: msg_odd"} <= whats
     assert all(each.reason for each in await world.refused())

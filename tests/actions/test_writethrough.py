@@ -201,6 +201,13 @@ async def test_a_malformed_message_is_visible_until_it_is_right(
     answer = await sessions.get(world.context, session_id)
     assert texts(answer.value.messages) == ["one", "three"]
     assert any(f"{second} can't be kept" in each for each in answer.degraded)
+    asked = world.asked
+    for whole in (await sessions.get(world.context, session_id), answer):
+        assert not whole.complete
+        assert any("1 can't be kept" in each for each in whole.degraded)
+    assert not (await messages.list(world.context, session_id)).complete
+    assert not (await messages.search(world.context, "one", session_id=session_id)).complete
+    assert world.asked == asked
     (refusal,) = await world.refused()
     assert refusal.what == f"message of {session_id}: {second}"
     assert "created" in refusal.reason
@@ -209,6 +216,24 @@ async def test_a_malformed_message_is_visible_until_it_is_right(
     world.later(FINISHED + STALE)
     answer = await sessions.get(world.context, session_id)
     assert (texts(answer.value.messages), answer.degraded) == (["one", "two", "three"], ())
+    assert answer.complete
+    assert await world.refused() == []
+
+
+async def test_what_was_refused_and_is_gone_lacks_no_more(world: DoubleWorld) -> None:
+    session_id = await talk(world, "one", "two")
+    last = list(world.double.infos[session_id])[-1]
+    del world.double.parts[session_id][last]
+    world.double.infos[session_id][last] = {**world.double.infos[session_id][last], "id": "\x01"}
+    world.double.sessions["ses_odd"] = {"id": "ses_odd", "time": {"updated": 10**18}}
+    assert not (await sessions.get(world.context, session_id)).complete
+    assert not (await sessions.list(world.context)).complete
+    assert len(await world.refused()) == 2
+    world.double.delete_message(session_id, last)
+    del world.double.sessions["ses_odd"]
+    world.later(FINISHED + STALE)
+    assert (await sessions.get(world.context, session_id)).complete
+    assert (await sessions.list(world.context)).complete
     assert await world.refused() == []
 
 
