@@ -179,7 +179,7 @@ class _Reading(Generic[T]):
             self._tell(failed=1)
             raise error
         try:
-            return self._only_told(await self._told_there(), error)
+            return await self._told_there(error)
         except (NotFoundError, RemoteError, UnavailableError) as other:
             self._tell(failed=1)
             raise UnavailableError(
@@ -188,13 +188,24 @@ class _Reading(Generic[T]):
                 causes=(error, other),
             ) from other
 
-    async def _told_there(self) -> Told[Any]:
+    async def _told_there(self, error: DualStoreError) -> Answer[T]:
         """Absence there is no answer: it may be here all the same."""
-        if not self._is_known_absent():
-            told = await self._told()
-            if told.content is not None:
-                return told
-        raise NotFoundError(f"{self._question.what} is not at the remote")
+        told = None if self._is_known_absent() else await self._told()
+        if told is not None and told.is_kept and (again := await self._looked()):
+            self._tell(misses=1)
+            notes = [f"the store couldn't be read at first: {error}", *told.degraded]
+            return replace(self._answer(again, "remote", degraded=notes), errors=(error,))
+        if told is None or told.content is None:
+            raise NotFoundError(f"{self._question.what} is not at the remote")
+        return self._only_told(told, error)
+
+    async def _looked(self) -> Found[T] | None:
+        """What is here, if the store is back."""
+        try:
+            found = await self._question.look()
+        except (StorageError, UnavailableError):
+            return None
+        return None if found.value is None else found
 
     def _unkept(self, found: Found[T], told: Told[Any]) -> Answer[T]:
         try:

@@ -10,6 +10,7 @@ from actions.describing import event_of, iso
 from actions.reading import known_lists, newest_before, refused_note, refused_of
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
+from dualstore.entry import Entry
 from dualstore.errors import EntryError
 from dualstore.filters import matches, parse
 from dualstore.mirror.coverage import Position
@@ -18,7 +19,7 @@ from dualstore.mirror.freshness import Age, age_of
 from dualstore.mirror.keys import event_key
 from dualstore.mirror.kinds import Copy, event_copy
 from dualstore.mirror.refusals import EVENT
-from dualstore.remote.base import Change
+from dualstore.remote.base import Change, Thing
 
 SCOPE: Final = "events"
 
@@ -76,6 +77,8 @@ class AllEvents(Question[EventList]):
         self._context = context
         self._wanted = wanted
         self._before = before
+        self._here: list[Entry] = []
+        self._total = 0
 
     def key(self) -> str:
         return SCOPE
@@ -102,16 +105,17 @@ class AllEvents(Question[EventList]):
 
     async def _value(self) -> EventList:
         where = self._wanted.where
-        total = await self._context.families.events.count(where or None)
+        self._total = await self._context.families.events.count(where or None)
         entries, has_more = await newest_before(
             self._context.families.events, where, self._before, self._wanted.k
         )
         cursor = None
         if has_more and entries:
             cursor = to_cursor(Position(entries[-1].timestamp, entries[-1].id), SCOPE)
+        self._here = entries
         return EventList(
             events=[event_of(each) for each in entries],
-            total_count=total,
+            total_count=self._total,
             filters=self._wanted.filters,
             next_cursor=cursor,
         )
@@ -120,19 +124,19 @@ class AllEvents(Question[EventList]):
         return await upstream_of(self._context).fetcher.events()
 
     def shown(self, content: list[Change]) -> tuple[EventList, bool]:
-        """Only what is new since the store was last asked, which can't be asked now."""
-        tree = parse(self._wanted.where or None)
-        facts = [each for each in self._facts(content) if matches(tree, each)]
-        facts.sort(key=lambda each: (each.timestamp, each.id), reverse=True)
+        """What is new, and what could be read here before."""
+        tree, here = parse(self._wanted.where or None), {each.id for each in self._here}
+        new = [each for each in self._facts(content) if each.id not in here and matches(tree, each)]
         if self._before is not None:
-            facts = [each for each in facts if (each.timestamp, each.id) < self._before]
-        some = facts[: self._wanted.k]
+            new = [each for each in new if (each.timestamp, each.id) < self._before]
+        both: list[Entry | _Facts] = [*self._here, *new]
+        found = sorted(both, key=lambda each: (each.timestamp, each.id), reverse=True)
         return EventList(
             events=[
-                {**each.copy.body, "_id": each.id, "_timestamp": iso(each.timestamp)}
-                for each in some
+                each.told if isinstance(each, _Facts) else event_of(each)
+                for each in found[: self._wanted.k]
             ],
-            total_count=len(facts),
+            total_count=self._total + len(new),
             filters=self._wanted.filters,
         ), False
 
@@ -166,6 +170,11 @@ class _Facts(NamedTuple):
     @property
     def metadata(self) -> dict[str, Any]:
         return self.copy.metadata
+
+    @property
+    def told(self) -> Thing:
+        """As the answer shows it."""
+        return {**self.copy.body, "_id": self.id, "_timestamp": iso(self.timestamp)}
 
 
 class OneEventOf(Question[OneEvent]):

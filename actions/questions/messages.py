@@ -19,6 +19,7 @@ from actions.reading import (
 from actions.readthrough import Found, Question
 from actions.shapes import MessageList, OneMessage
 from dualstore.entry import LOCAL, Entry
+from dualstore.errors import RemoteError, StorageError, UnavailableError
 from dualstore.mirror.coverage import Mark, Position, Stretch
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of
@@ -90,7 +91,11 @@ class NewestMessages(Question[MessageList]):
         fetcher = upstream_of(self._context).fetcher
         told = await fetcher.messages(self._id, newest=self._newest)
         if told.content is not None and told.is_kept:
-            await self._fetch_session()
+            try:
+                await self._fetch_session()
+            except (RemoteError, StorageError, UnavailableError) as error:
+                why = f"the session itself can't be had: {error}"
+                return Told(told.content, is_kept=False, degraded=[*told.degraded, why])
         return told
 
     async def _fetch_session(self) -> None:

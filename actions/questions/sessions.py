@@ -24,6 +24,7 @@ from actions.reading import (
 )
 from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
+from dualstore.errors import StorageError, UnavailableError
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.kinds import message_copy, session_copy
@@ -120,7 +121,10 @@ class OneSession(Question[SessionWithMessages]):
         told = await upstream.fetcher.messages(self._id, newest=self._newest)
         if self._newest is None or told.content is None or not told.is_kept:
             return told
-        stretch = (await upstream.coverage.session(self._id)).messages
+        try:
+            stretch = (await upstream.coverage.session(self._id)).messages
+        except (StorageError, UnavailableError):
+            stretch = None
         if stretch is not None and stretch.oldest is None:
             return told
         return await upstream.fetcher.messages(self._id, newest=None)
