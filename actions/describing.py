@@ -107,12 +107,13 @@ def event_of(entry: Entry) -> Thing:
 
 
 def readable(things: Iterable[Thing], to_copy: Callable[[Thing], Copy]) -> list[Copy]:
-    """Those of them that are what they should be."""
-    copies: list[Copy] = []
+    """Those of them that are what they should be, each once, oldest first."""
+    copies: dict[str, Copy] = {}
     for each in things:
         with suppress(EntryError):
-            copies.append(to_copy(each))
-    return copies
+            copy = to_copy(each)
+            copies[copy.id] = copy
+    return sorted(copies.values(), key=lambda each: (each.timestamp, each.id))
 
 
 def described(task: AgentTask) -> Task:

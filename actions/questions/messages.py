@@ -106,6 +106,7 @@ class NewestMessages(Question[MessageList]):
 
     def shown(self, content: RemoteMessages) -> tuple[MessageList, bool]:
         copies = readable(content.items, lambda each: message_copy(each, session_id=self._id))
+        is_all_readable = len(copies) == len(content.items)
         if self._before is not None:
             copies = [each for each in copies if (each.timestamp, each.id) < self._before]
         some = copies[-self._limit :]
@@ -118,7 +119,7 @@ class NewestMessages(Question[MessageList]):
             messages=[each.body for each in some],
             has_more=has_more,
             next_cursor=cursor,
-        ), True
+        ), is_all_readable
 
 
 class OneMessageOf(Question[OneMessage]):

@@ -135,14 +135,15 @@ class OneSession(Question[SessionWithMessages]):
         said = readable(messages.items, lambda each: message_copy(each, session_id=self._id))
         info = session_info(
             session_copy(session),
-            count=len(messages.items),
+            count=len(said),
             newest=max((each.timestamp for each in said), default=None),
             task=None,
             is_gone=False,
             now=self._context.clock(),
         )
-        page = [*messages.items[self._offset : end]]
-        return SessionWithMessages(session=info, messages=page), messages.next_cursor is None
+        page = [each.body for each in said[self._offset : end]]
+        is_all = messages.next_cursor is None and len(said) == len(messages.items)
+        return SessionWithMessages(session=info, messages=page), is_all
 
 
 class AllSessions(Question[SessionList]):
@@ -200,7 +201,7 @@ class AllSessions(Question[SessionList]):
         now = self._context.clock()
         infos = [
             session_info(each, count=0, newest=None, task=None, is_gone=False, now=now)
-            for each in readable(content.items, session_copy)
+            for each in reversed(readable(content.items, session_copy))
         ]
         some = infos[self._offset : self._offset + self._limit]
         total = len(infos)
@@ -209,7 +210,7 @@ class AllSessions(Question[SessionList]):
             total_count=total,
             pagination=_pagination(self._limit, self._offset, total),
             summary=Summary(active=total, waiting_for_input=0, idle=0, agent_tasks=0),
-        ), content.complete
+        ), content.complete and total == len(content.items)
 
 
 def _pagination(limit: int, offset: int, total: int) -> Pagination:

@@ -61,8 +61,8 @@ class AllTasks(Question[TaskList]):
 
     def shown(self, content: RemoteSessions) -> tuple[TaskList, bool]:
         """As they began: how they went on is only known where they are kept."""
-        tasks = [task for each in content.items if (task := begun(each))]
-        some = [each for each in tasks if self._status in (None, each.status)]
+        tasks = {task.session_id: task for each in content.items if (task := begun(each))}
+        some = [each for each in tasks.values() if self._status in (None, each.status)]
         some.sort(key=lambda each: (each.last_activity, each.session_id), reverse=True)
         shown = [described(each) for each in some[: self._limit]]
         return TaskList(tasks=shown, total_count=len(some)), False

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from dualstore.entry import Entry
-from dualstore.errors import InvalidNameError
+from dualstore.assembly import Family
+from dualstore.entry import Draft, Entry
+from dualstore.errors import EntryError, InvalidNameError
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.keys import parse_key, session_key
 
@@ -18,6 +19,13 @@ class SessionManager(DualStoreManager):
     def __init__(self, messages: DualStoreManager, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._messages = messages
+
+    async def _put(self, family: Family, drafts: Sequence[Draft]) -> None:
+        for position, draft in enumerate(drafts):
+            if _viewed(draft.id) is not None:
+                reason = "names a view, which is read and never written"
+                raise EntryError("id", reason, position=position)
+        await super()._put(family, drafts)
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Entry]:
         """The entries by id; of a view, whose body is the list of all messages, oldest first."""

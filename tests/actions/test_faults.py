@@ -391,6 +391,26 @@ async def _only_meaning_is_missing(it: Scene, action: Action, *, is_here: bool) 
         assert action.told(answer.value) == action.truth(it)
 
 
+@pytest.mark.parametrize("name", [n for n, action in ACTIONS.items() if not action.is_search])
+async def test_a_page_that_repeats_itself_while_the_store_is_down(
+    world: DoubleWorld, name: str
+) -> None:
+    it, action = scene(world), ACTIONS[name]
+    for number in range(5):
+        world.double.add_message(it.session_id, str(number))
+    before = (await sessions.list(world.context)).value
+    world.line.cut(changed(world.double, _doubled))
+    world.faults.outage("documents.*")
+    world.faults.outage("records.*")
+    answer = await action.ask(it)
+    assert action.told(answer.value) == action.truth(it)
+    if name == "sessions.list":
+        assert answer.value.total_count == 2
+        assert [s.id for s in answer.value.sessions] == [s.id for s in before.sessions]
+    if name == "tasks.list":
+        assert answer.value.total_count == 1
+
+
 async def test_whoever_insists_on_meaning_is_told_that_it_is_missing(world: DoubleWorld) -> None:
     it = scene(world)
     await everything(it)

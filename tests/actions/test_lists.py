@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actions import Context, events, messages, sessions, tasks
-from dualstore.errors import NotFoundError
+from dualstore.errors import EntryError, NotFoundError
 from dualstore.indexing.worker import IndexWorker
 from dualstore.mirror.keys import event_key, message_key, messages_view_key, session_key
 from dualstore.mirror.kinds import message_copy
@@ -163,6 +163,21 @@ async def test_the_view_of_a_session_shows_all_its_messages(anywhere: DoubleWorl
     }
     assert await manager.count() == 1
     assert await manager.get(messages_view_key("ses_nowhere")) is None
+
+
+async def test_a_view_is_never_stored(world: DoubleWorld) -> None:
+    manager = world.context.store.sessions
+    own = {"id": session_key("mine"), "text": "Mine", "metadata": {"session_id": "mine"}}
+    view = {"id": messages_view_key("mine"), "text": "a view"}
+    with pytest.raises(EntryError, match="item 1: id: names a view"):
+        await manager.insert_many([own, view])
+    with pytest.raises(EntryError, match="names a view"):
+        await manager.insert(view)
+    assert await manager.count() == 0
+    await manager.insert(own)
+    found = await manager.get(messages_view_key("mine"))
+    assert found is not None
+    assert found.body == []
 
 
 async def test_the_view_of_a_session_with_an_odd_id(world: DoubleWorld) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actions import Answer, Context, events, messages, open_actions, sessions, tasks
+from actions.flights import Flights
 from dualstore.errors import (
     ClosedError,
     NotFoundError,
@@ -640,12 +641,23 @@ async def test_a_thousand_who_ask_for_one_missing_session_ask_once(everywhere: W
     assert world.rows["misses"] + world.rows.get("hits", 0) == 1_000
 
 
-async def test_who_is_cancelled_takes_it_from_nobody(world: DoubleWorld) -> None:
+async def test_who_is_cancelled_takes_it_from_nobody(
+    world: DoubleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session_id = await talk(world, "hello")
     gate = asyncio.Event()
     world.line.hold(gate)
+    joined, join = asyncio.Semaphore(0), Flights.join
+
+    async def counted(*given: Any) -> Any:
+        joined.release()
+        return await join(*given)
+
+    monkeypatch.setattr(Flights, "join", counted)
     waiting = [asyncio.ensure_future(sessions.get(world.context, session_id)) for _ in range(3)]
-    await world.line.reached(1)
+    for _ in waiting:
+        await joined.acquire()
+    await world.line.reached(2)
     waiting[0].cancel()  # who began it
     waiting[2].cancel()
     await asyncio.wait({waiting[0], waiting[2]})
