@@ -573,6 +573,9 @@ async def test_what_is_deleted_at_the_remote_is_dropped(dropping: DoubleWorld) -
     ):
         with pytest.raises(NotFoundError):
             await read()
+    assert world.context.upstream is not None
+    mark = await world.context.upstream.coverage.session(child)
+    assert (mark.messages, mark.gone_at) == (None, world.clock.now)
     assert texts((await sessions.get(world.context, other)).value.messages) == ["stays"]
     world.double.sessions[child] = thing
     world.double.infos[child], world.double.parts[child], told[child] = infos, parts, past
