@@ -1,5 +1,6 @@
 """Lists at any size: each thing once, counts exact, and no more calls for more things."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -391,6 +392,24 @@ async def test_a_task_is_created_and_changed(anywhere: DoubleWorld) -> None:
         await tasks.update(world.context, "other", status="idle")
     async with world.reopened() as context:
         assert (await tasks.get(context, "mine")).value.task == again
+
+
+async def test_who_changes_a_task_at_once_loses_nothing(anywhere: DoubleWorld) -> None:
+    world = anywhere
+    child = world.session("Look", parent=world.session())
+    await tasks.list(world.context)
+    answers(world, child, "found")
+    world.later(FINISHED + STALE)
+    await asyncio.gather(
+        tasks.update(world.context, child, task="Look twice"),
+        tasks.update(world.context, child, completion_message="said"),
+        events.list(world.context),
+        sessions.list(world.context),
+    )
+    world.later(FINISHED + STALE)
+    task = (await tasks.get(world.context, child)).value.task
+    assert (task.task, task.status) == ("Look twice", "completed")
+    assert task.completion_message in ("said", "found")
 
 
 async def test_a_task_is_created_again_after_it_was_deleted(world: DoubleWorld) -> None:

@@ -16,6 +16,7 @@ from dualstore.errors import (
     UnavailableError,
 )
 from dualstore.mirror.keys import session_key
+from dualstore.remote.base import Capabilities
 from tests.actions.conftest import MakeWorld, Ticks
 from tests.actions.world import ABSENT, FINISHED, LISTS, RUNNING, STALE, DoubleWorld, World
 from tests.support.opencode_faults import Fault, answers, refuses, resets, stalls
@@ -626,6 +627,28 @@ async def test_without_a_remote_what_is_here_is_all_there_is(world: DoubleWorld)
         world.faults.outage("documents.*")
         with pytest.raises(UnavailableError, match="injected"):
             await sessions.get(alone, session_id)
+        assert world.asked == asked
+
+
+async def test_a_remote_without_a_history_is_not_asked_for_events(
+    world: DoubleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(world.remote), "capabilities", Capabilities())
+    child = world.session("Look", parent=world.session(), ago=3600)
+    async with world.reopened() as context:
+        listed = await events.list(context)
+        assert (listed.source, listed.complete, listed.value.events) == ("local", False, [])
+        assert "doesn't tell what happened" in listed.degraded[0]
+        with pytest.raises(NotFoundError):
+            await events.get(context, "evt_1")
+        assert not (await events.search(context, "look")).complete
+        assert world.asked == 0
+        assert (await tasks.get(context, child)).value.task.task == "Look"
+        told = await tasks.list(context)
+        assert [each.session_id for each in told.value.tasks] == [child]
+        asked = world.asked
+        assert (await tasks.list(context)).source == (await tasks.get(context, child)).source
+        assert (await tasks.list(context)).source == "local"
         assert world.asked == asked
 
 
