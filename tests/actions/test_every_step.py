@@ -12,7 +12,8 @@ from dualstore.testing import Fault
 from tests.actions.test_faults import ACTIONS, everything, scene
 from tests.actions.world import ABSENT, FINISHED, STALE, double_world
 
-READS = [name for name, action in ACTIONS.items() if not action.is_search]
+COLD = [(name, False) for name, action in ACTIONS.items() if not action.is_search]
+EXPIRED = [(name, True) for name in ("sessions.get", "messages.list", "events.list")]
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +22,7 @@ def _nobody_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(IndexWorker, "wake", lambda _: None)
 
 
-@pytest.mark.parametrize("is_here", [True, False], ids=["expired here", "nothing here"])
-@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize(("name", "is_here"), [*COLD, *EXPIRED])
 async def test_the_answer_is_right_whichever_call_fails(
     tmp_path: Path,
     embedder: StaticEmbedder,

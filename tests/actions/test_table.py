@@ -68,8 +68,7 @@ async def test_missing_and_the_remote_answers(everywhere: World) -> None:
     assert world.rows == {"misses": 1, "hits": 1}
 
 
-async def test_a_message_that_is_missing_is_kept(everywhere: World) -> None:
-    world = everywhere
+async def test_a_message_that_is_missing_is_kept(world: DoubleWorld) -> None:
     session_id = await world.write.create("Talk")
     message_id = await world.write.say(session_id, "hello")
     first = await messages.get(world.context, session_id, message_id)
@@ -255,16 +254,6 @@ async def test_missing_and_the_remote_has_trouble(world: DoubleWorld, problem: F
         assert isinstance(there, UnavailableError | RemoteError)
         assert not isinstance(there, NotFoundError)
     assert world.rows == {"failed": 5}
-
-
-async def test_missing_and_the_real_remote_is_down(everywhere: World) -> None:
-    world = everywhere
-    session_id = await talk(world, "hello")
-    world.line.cut()
-    with pytest.raises(UnavailableError) as caught:
-        await sessions.get(world.context, session_id)
-    assert [type(each) for each in caught.value.causes] == [NotFoundError, UnavailableError]
-    world.line.mend()
 
 
 # Lists
