@@ -55,6 +55,16 @@ class Context:
         """The remote, which is asked only when it is worth it."""
         return self.upstream.source if self.upstream else None
 
+    async def gauges(self) -> dict[tuple[str, str], float]:
+        """Those of the store, and how long ago the remote told all sessions and all events."""
+        found = await self.store.gauges()
+        if self.upstream is not None:
+            lists = await self.upstream.coverage.lists()
+            for kind, told in (("sessions", lists.sessions), ("events", lists.events)):
+                if told is not None:
+                    found[kind, "sync_lag_ms"] = max(0, self.clock() - told)
+        return found
+
     @property
     def sync(self) -> Sync:
         """Fills the memory ahead of questions. Raises `InvalidInputError` without a remote."""

@@ -31,6 +31,11 @@ class KnownSession:
     """Messages that can't be taken in."""
 
     @property
+    def is_behind(self) -> bool:
+        """It has news that its messages were not asked for since."""
+        return self.mark.is_behind(self.entry.timestamp if self.entry else None)
+
+    @property
     def is_gone(self) -> bool:
         """The remote said so after it last listed the session."""
         gone, listed = self.mark.gone_at, self.confirmed_by_lists
@@ -54,15 +59,28 @@ class KnownSession:
         told = [each for each in (self.mark.at, self.confirmed_by_lists) if each is not None]
         return max(told, default=None)
 
+    @property
+    def all_confirmed_at(self) -> int | None:
+        """When the remote last told it and all its messages."""
+        stretch = self.mark.messages
+        told = [self.confirmed_at, *((stretch.at, stretch.deep_at) if stretch else ())]
+        return min((each for each in told if each is not None), default=None)
+
 
 async def known_session(context: Context, session_id: str) -> KnownSession:
     """What is here."""
-    entry, (mark, lists), refused = await asyncio.gather(
-        context.families.sessions.get(session_key(session_id)),
-        _marks(context, session_id),
-        refused_of(context, message_of(session_id)),
+    marks = await known_marks(context, session_id)
+    return KnownSession(await context.families.sessions.get(session_key(session_id)), *marks)
+
+
+async def known_marks(context: Context, session_id: str) -> tuple[SessionMark, ListMarks, int]:
+    """What is known of a session. To be read before the data that it speaks of: a mark that is
+    newer than they are would say too much.
+    """
+    (mark, lists), refused = await asyncio.gather(
+        _marks(context, session_id), refused_of(context, message_of(session_id))
     )
-    return KnownSession(entry, mark, lists, refused)
+    return mark, lists, refused
 
 
 async def refused_of(context: Context, *kinds: str) -> int:
@@ -95,12 +113,8 @@ async def known_sessions(
 
 def is_counted(context: Context, known: KnownSession) -> bool:
     """Whether all its messages are here."""
-    return is_settled(context, known) or is_covered(known.mark)
-
-
-def is_covered(mark: SessionMark | None) -> bool:
-    """Whether all messages of the session are here."""
-    return mark is not None and mark.messages is not None and mark.messages.oldest is None
+    updated = known.entry.timestamp if known.entry else None
+    return is_settled(context, known) or known.mark.covers(updated)
 
 
 async def _marks(context: Context, session_id: str) -> tuple[SessionMark, ListMarks]:
@@ -133,7 +147,7 @@ def messages_age(context: Context, known: KnownSession, down_to: Position | None
     now, lifetimes, stretch = context.clock(), context.lifetimes, known.mark.messages
     if is_settled(context, known) or known.is_gone:
         return session_age(context, known)
-    if stretch is None:
+    if stretch is None or known.is_behind:
         return Age.EXPIRED
     updated = known.entry.timestamp if known.entry else now
     age = age_of(stretch.at, lifetimes.of_session(updated, now=now), now=now)

@@ -129,7 +129,7 @@ class _Reading(Generic[T]):
         except (StorageError, UnavailableError) as error:
             return self._only_told(told, error)
         if not told.is_kept:
-            return self._unkept(found, told)
+            return self._unkept(again, told)
         if again.value is None:
             self._context.absences.note(self._question.key())
             raise self._absent("was deleted here")
@@ -149,10 +149,12 @@ class _Reading(Generic[T]):
     async def _gone(self, found: Found[T]) -> Answer[T]:
         """The remote doesn't have it; what is here stays, unless the policy says otherwise."""
         try:
-            again = found if found.value is None else await self._question.look()
+            again = await self._question.look()
         except (StorageError, UnavailableError):
             again = found
-        if again.value is None:
+        if again.value is not None:
+            self._context.absences.forget(self._question.key())
+        else:
             raise self._absent("is nowhere: neither here nor at the remote")
         self._tell(hits=1)
         return self._answer(again, "local")

@@ -44,8 +44,15 @@ async def create(context: Context, session_id: str, task: str) -> Answer[OneTask
         start_time=now,
         status="running",
         last_activity=now,
+        message=(now, ""),  # what was said before has nothing to do with it
     )
-    return await _write(context, new.session_id, lambda _: new)
+
+    def begun(present: AgentTask | None) -> AgentTask:
+        if present is None:
+            return new
+        return replace(new, sequence=present.sequence, heard=present.heard, title=present.title)
+
+    return await _write(context, new.session_id, begun)
 
 
 async def update(

@@ -21,6 +21,7 @@ import httpx
 
 from actions import Context, messages, open_actions, sessions
 from bench.dual_bed import folder_of_its_own, heading, line, spread
+from dualstore.metrics import Counters, Metrics
 from dualstore.mirror.kinds import MESSAGES, message_copy
 from dualstore.remote.base import Thing
 from dualstore.remote.opencode import OpenCodeRemote
@@ -47,6 +48,7 @@ class Bench:
 
     client: httpx.AsyncClient
     context: Context
+    counters: Counters
     folder: Path
     long: list[str]
     """Sessions of so many messages that what they cost is seen; each is cold once."""
@@ -80,16 +82,17 @@ async def _bench(folder: Path, server: OpenCodeServer, count: int) -> AsyncItera
         fresh_lists=3600,
     )
     remote = OpenCodeRemote(server.url, user=server.user, password=server.password)
+    counters = Counters()
     async with (
         httpx.AsyncClient(
             base_url=server.url, auth=(server.user, server.password), timeout=60, trust_env=False
         ) as client,
         remote,
-        open_actions(settings, remote=remote) as context,
+        open_actions(settings, remote=remote, metrics=Metrics(counters)) as context,
     ):
         writer = OpenCodeWriter(client)
         long, short = await _seeded(writer, count)
-        yield Bench(client, context, folder, long, short)
+        yield Bench(client, context, counters, folder, long, short)
 
 
 async def _seeded(writer: OpenCodeWriter, count: int) -> tuple[list[str], str]:
@@ -183,24 +186,21 @@ async def _as_much(bench: Bench) -> None:
 
 async def _together(bench: Bench) -> None:
     """Nobody knows the session; everybody asks at once."""
-    asked = 0
-    hook = bench.context.upstream
-    assert hook is not None
-    fetch = hook.fetcher.session
-
-    async def counted(session_id: str) -> Any:
-        nonlocal asked
-        asked += 1
-        return await fetch(session_id)
-
-    hook.fetcher.session = counted  # type: ignore[method-assign]
+    counters = bench.counters
+    before = _asked(counters)
     results = await asyncio.gather(
         *(sessions.get(bench.context, "ses_nobody") for _ in range(AT_ONCE)),
         return_exceptions=True,
     )
-    hook.fetcher.session = fetch  # type: ignore[method-assign]
+    asked = _asked(counters) - before
     kinds = {type(each).__name__ for each in results}
     print(f"{f'{AT_ONCE:,} reads of a missing session at once':46} {asked} request, {kinds}")
+
+
+def _asked(counters: Counters) -> int:
+    """How many requests the remote was sent."""
+    counts = counters.snapshot()
+    return sum(count for (_, event, _), count in counts.items() if event == "RemoteAsked")
 
 
 async def _compare(name: str, ours: Call, remote: Call, *, asked: int = ASKED) -> None:

@@ -52,7 +52,7 @@ class FolderRemote(RemoteSource):
         told = await asyncio.to_thread(self._read, session_id)
         if told is None:
             return None
-        times = [each["at"] for each in told["messages"]]
+        times = [each["at"] for each in told["messages"]] or [0]
         time = {"created": min(times), "updated": max(times)}
         return {"id": session_id, "title": told["title"], "time": time}
 

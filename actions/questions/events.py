@@ -11,12 +11,12 @@ from actions.reading import known_lists, newest_before, refused_note, refused_of
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
 from dualstore.entry import Entry
-from dualstore.errors import EntryError
+from dualstore.errors import EntryError, InvalidNameError
 from dualstore.filters import matches, parse
 from dualstore.mirror.coverage import Position
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of
-from dualstore.mirror.keys import event_key
+from dualstore.mirror.keys import event_key, parse_key
 from dualstore.mirror.kinds import Copy, event_copy
 from dualstore.mirror.refusals import EVENT
 from dualstore.remote.base import Change, Thing
@@ -185,8 +185,8 @@ class OneEventOf(Question[OneEvent]):
     def __init__(self, context: Context, event_id: str) -> None:
         self.what = f"event {event_id!r}"
         self._context = context
-        self._key = event_key(event_id)
-        self._id = event_id
+        self._id = _plain(event_id)
+        self._key = event_key(self._id)
 
     def key(self) -> str:
         return self._key
@@ -211,3 +211,12 @@ class OneEventOf(Question[OneEvent]):
         copy = event_copy(content, is_agent_task=False, now=self._context.clock())
         event = {**copy.body, "_id": copy.id, "_timestamp": iso(copy.timestamp)}
         return OneEvent(event=event), True
+
+
+def _plain(event_id: str) -> str:
+    """Lists show an event's id here, too: it is taken as well."""
+    try:
+        kind, parts = parse_key(event_id)
+    except InvalidNameError:
+        return event_id
+    return parts[0] if kind == "event" else event_id

@@ -11,6 +11,7 @@ from actions.reading import (
     KnownSession,
     are_known,
     is_settled,
+    known_marks,
     known_session,
     messages_age,
     newest_before,
@@ -19,11 +20,11 @@ from actions.reading import (
 from actions.readthrough import Found, Question
 from actions.shapes import MessageList, OneMessage
 from dualstore.entry import LOCAL, Entry
-from dualstore.errors import RemoteError, StorageError, UnavailableError
+from dualstore.errors import StorageError, UnavailableError
 from dualstore.mirror.coverage import Mark, Position, Stretch
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of
-from dualstore.mirror.keys import message_key
+from dualstore.mirror.keys import message_key, session_key
 from dualstore.mirror.kinds import message_copy
 from dualstore.remote.base import RemoteMessages, Thing
 
@@ -52,29 +53,29 @@ class NewestMessages(Question[MessageList]):
 
     async def look(self) -> Found[MessageList]:
         context = self._context
-        known, (entries, is_cut) = await asyncio.gather(
-            known_session(context, self._id),
-            newest_before(
-                context.families.messages,
-                {"metadata.session_id": self._id},
-                self._before,
-                self._limit,
-            ),
+        marks = await known_marks(context, self._id)
+        entry, (entries, is_cut) = await asyncio.gather(
+            context.families.sessions.get(session_key(self._id)), self._entries()
         )
+        known = KnownSession(entry, *marks)
         if known.entry is None and not entries:
             return Found(None, Age.EXPIRED, complete=False)
-        is_full = len(entries) == self._limit
-        down_to = Position(entries[-1].timestamp, entries[-1].id) if is_full else None
+        down_to = self._down_to(entries)
         is_known = are_known(context, known, down_to)
         has_more = is_cut or not are_known(context, known, None)
         return Found(
             self._value(entries, has_more=has_more),
             messages_age(context, known, down_to),
-            complete=is_known and not known.refused,
+            complete=is_known and not (known.refused or known.is_behind),
             final=known.is_gone or is_known,
             confirmed_at=known.mark.messages.at if known.mark.messages else None,
             degraded=notes_of(known),
         )
+
+    async def _entries(self) -> tuple[list[Entry], bool]:
+        where = {"metadata.session_id": self._id}
+        messages = self._context.families.messages
+        return await newest_before(messages, where, self._before, self._limit)
 
     def _value(self, entries: Sequence[Entry], *, has_more: bool) -> MessageList:
         cursor = None
@@ -88,21 +89,32 @@ class NewestMessages(Question[MessageList]):
         )
 
     async def fetch(self) -> Told[RemoteMessages | None]:
+        """A session that isn't here comes with its messages, and before them."""
         fetcher = upstream_of(self._context).fetcher
+        if not await self._is_session_here() and (await fetcher.session(self._id)).content is None:
+            return Told(None)
         told = await fetcher.messages(self._id, newest=self._newest)
-        if told.content is not None and told.is_kept:
-            try:
-                await self._fetch_session()
-            except (RemoteError, StorageError, UnavailableError) as error:
-                why = f"the session itself can't be had: {error}"
-                return Told(told.content, is_kept=False, degraded=[*told.degraded, why])
-        return told
+        if told.content is None or not told.is_kept or told.content.next_cursor is None:
+            return told
+        reached = await self._reaches()
+        return told if reached else await fetcher.messages(self._id, newest=None)
 
-    async def _fetch_session(self) -> None:
-        """Messages don't stand alone: a session that isn't here comes with them."""
+    async def _is_session_here(self) -> bool:
+        try:
+            return await self._context.families.sessions.get(session_key(self._id)) is not None
+        except (StorageError, UnavailableError):
+            return True  # whether it is or not: nothing can be kept
+
+    async def _reaches(self) -> bool:
+        """Of those that were told some may be deleted here: then older ones take their place."""
         known = await known_session(self._context, self._id)
-        if known.entry is None:
-            await upstream_of(self._context).fetcher.session(self._id)
+        entries, _ = await self._entries()
+        return are_known(self._context, known, self._down_to(entries))
+
+    def _down_to(self, entries: Sequence[Entry]) -> Position | None:
+        """From where on messages have to be known for these to be the newest; None for all."""
+        is_full = len(entries) == self._limit
+        return Position(entries[-1].timestamp, entries[-1].id) if is_full else None
 
     def shown(self, content: RemoteMessages) -> tuple[MessageList, bool]:
         copies = readable(content.items, lambda each: message_copy(each, session_id=self._id))
@@ -137,10 +149,15 @@ class OneMessageOf(Question[OneMessage]):
         return self._key
 
     async def look(self) -> Found[OneMessage]:
-        entry = await self._context.families.messages.get(self._key)
+        session_id, _ = self._ids
+        marks, mark = await asyncio.gather(known_marks(self._context, session_id), self._mark())
+        families = self._context.families
+        entry, session = await asyncio.gather(
+            families.messages.get(self._key), families.sessions.get(session_key(session_id))
+        )
         if entry is None:
             return Found(None, Age.EXPIRED, complete=False)
-        known, mark = await asyncio.gather(known_session(self._context, self._ids[0]), self._mark())
+        known = KnownSession(session, *marks)
         value = OneMessage(message=message_of(entry))
         if is_settled(self._context, known) or entry.origin == LOCAL:
             return Found(value, Age.FRESH, complete=True)

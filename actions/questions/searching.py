@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from actions.answer import Answer
 from actions.context import Context, upstream_of
 from actions.describing import event_of, message_of, session_id_of
 from actions.reading import (
-    is_covered,
-    is_settled,
+    is_counted,
     known_lists,
     known_session,
     known_sessions,
@@ -33,7 +32,7 @@ from dualstore.entry import LOCAL
 from dualstore.errors import InvalidInputError, StorageError, UnavailableError
 from dualstore.filters import parse
 from dualstore.metrics import ReadAnswered
-from dualstore.mirror.coverage import ListMarks
+from dualstore.mirror.coverage import ListMarks, SessionMark
 from dualstore.mirror.keys import session_key
 from dualstore.mirror.refusals import EVENT, MESSAGE, SESSION
 from dualstore.search.results import Hit, Mode
@@ -123,13 +122,13 @@ async def _search_messages(context: Context, asked: Asked) -> Answer[MessageHits
 
 
 async def _search_sessions(context: Context, asked: Asked) -> Answer[SessionHits]:
-    families, where = context.families, asked.where
+    families = context.families
     called, said = await asyncio.gather(
-        families.sessions.search(asked.query, asked.mode, where, asked.k),
-        families.messages.search(asked.query, asked.mode, where, asked.k * _MESSAGES_EACH),
+        families.sessions.search(asked.query, asked.mode, asked.where, asked.k),
+        _said_in(context, asked),
     )
-    best: dict[str, Hit] = {}
-    for hit in (*called.hits, *said.hits):
+    best: dict[str, Hit] = dict(said.best)
+    for hit in called.hits:
         key = session_key(session_id_of(hit.entry))
         if key not in best or hit.score > best[key].score:
             best[key] = hit
@@ -148,6 +147,27 @@ async def _search_sessions(context: Context, asked: Asked) -> Answer[SessionHits
         total_count=len(ranked),
     )
     return await _answer(context, value, asked, [*called.degraded, *said.degraded])
+
+
+class _Said(NamedTuple):
+    """Messages that answer, the best one of each session."""
+
+    best: dict[str, Hit]
+    degraded: tuple[str, ...]
+
+
+async def _said_in(context: Context, asked: Asked) -> _Said:
+    """Further down the ranking, while one session has most of its messages there."""
+    search, most = context.families.messages.search, asked.k * _MESSAGES_EACH
+    best: dict[str, Hit] = {}
+    cursor: str | None = None
+    while True:
+        found = await search(asked.query, asked.mode, asked.where, most, cursor=cursor)
+        for hit in found.hits:
+            best.setdefault(session_key(session_id_of(hit.entry)), hit)
+        cursor = found.next_cursor
+        if cursor is None or len(best) >= asked.k:
+            return _Said(best, found.degraded)
 
 
 async def _search_events(context: Context, asked: Asked) -> Answer[EventHits]:
@@ -223,13 +243,13 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
     """Whether all that could be found has been told by the remote, and kept."""
     if asked.session_id is not None:
         known = await known_session(context, asked.session_id)
-        return is_settled(context, known) or (is_covered(known.mark) and not known.refused)
+        return is_counted(context, known) and not known.refused
     if lists.sessions is None or await refused_of(context, SESSION, MESSAGE):
         return False
     store = (await context.families.sessions.family()).store
-    ids = list(await store.tally(where=parse({"origin": {"$ne": LOCAL}})))
-    marks = await upstream_of(context).coverage.sessions(ids)
-    return all(is_covered(marks.get(each)) for each in ids)
+    told = await store.tally(where=parse({"origin": {"$ne": LOCAL}}))
+    marks, none = await upstream_of(context).coverage.sessions(told), SessionMark()
+    return all(marks.get(each, none).covers(tally.newest) for each, tally in told.items())
 
 
 def _said(

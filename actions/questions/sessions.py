@@ -24,7 +24,7 @@ from actions.reading import (
 )
 from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
-from dualstore.errors import StorageError, UnavailableError
+from dualstore.errors import RemoteError, StorageError, UnavailableError
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.kinds import message_copy, session_copy
@@ -61,9 +61,9 @@ class OneSession(Question[SessionWithMessages]):
         return Found(
             value,
             older(session_age(self._context, known), messages_age(self._context, known, None)),
-            complete=is_known and not known.refused,
+            complete=is_known and not (known.refused or known.is_behind),
             final=known.is_gone or is_known,
-            confirmed_at=known.confirmed_at,
+            confirmed_at=known.all_confirmed_at,
             degraded=notes_of(known),
         )
 
@@ -92,28 +92,18 @@ class OneSession(Question[SessionWithMessages]):
         return found
 
     async def fetch(self) -> Told[tuple[Thing, RemoteMessages] | None]:
-        session, messages = await self._fetch_both()
-        if session.content is None or messages.content is None:
+        """The session first: its messages are then those of this state, or of a later one."""
+        session = await upstream_of(self._context).fetcher.session(self._id)
+        if session.content is None:
             return Told(None)
+        messages = await self._fetch_messages()
+        if messages.content is None:
+            raise RemoteError(f"the remote has {self.what}, and says that it has no messages of it")
         return Told(
             (session.content, messages.content),
             is_kept=session.is_kept and messages.is_kept,
             degraded=[*session.degraded, *messages.degraded],
         )
-
-    async def _fetch_both(self) -> tuple[Told[Thing | None], Told[RemoteMessages | None]]:
-        """At once, unless it isn't known whether the remote is back."""
-        upstream = upstream_of(self._context)
-        if upstream.source.is_doubtful:
-            return await upstream.fetcher.session(self._id), await self._fetch_messages()
-        session = asyncio.ensure_future(upstream.fetcher.session(self._id))
-        messages = asyncio.ensure_future(self._fetch_messages())
-        try:
-            return await asyncio.gather(session, messages)
-        finally:
-            session.cancel()
-            messages.cancel()
-            await asyncio.wait({session, messages})
 
     async def _fetch_messages(self) -> Told[RemoteMessages | None]:
         """All of them, where the newest alone would leave a gap."""
@@ -156,15 +146,20 @@ class AllSessions(Question[SessionList]):
         self._context = context
         self._limit = limit
         self._offset = offset
+        self._here = SessionList(
+            sessions=[],
+            total_count=0,
+            pagination=_pagination(limit, offset, 0),
+            summary=_unknown(0),
+        )
 
     def key(self) -> str:
         return "sessions"
 
     async def look(self) -> Found[SessionList]:
         context = self._context
-        lists, refused, page, everything = await asyncio.gather(
-            known_lists(context),
-            refused_of(context, SESSION),
+        lists, refused = await asyncio.gather(known_lists(context), refused_of(context, SESSION))
+        page, everything = await asyncio.gather(
             context.families.sessions.page(limit=self._limit, skip=self._offset),
             context.census.take(),
         )
@@ -172,7 +167,7 @@ class AllSessions(Question[SessionList]):
         if context.upstream is not None:
             age = age_of(lists.sessions, context.lifetimes.lists, now=context.clock())
         known = await known_sessions(context, page.entries, lists)
-        value = await self._value(known, everything)
+        value = self._here = await self._value(known, everything)
         uncounted = sum(not is_counted(context, each) for each in known)
         note = f"not all messages of {uncounted} of these sessions are here, and counted"
         is_listed = context.upstream is None or lists.sessions is not None
@@ -198,19 +193,29 @@ class AllSessions(Question[SessionList]):
         return await upstream_of(self._context).fetcher.sessions()
 
     def shown(self, content: RemoteSessions) -> tuple[SessionList, bool]:
-        now = self._context.clock()
-        infos = [
-            session_info(each, count=0, newest=None, task=None, is_gone=False, now=now)
-            for each in reversed(readable(content.items, session_copy))
-        ]
-        some = infos[self._offset : self._offset + self._limit]
-        total = len(infos)
+        """What was told, and what could be read here before: of both perhaps not all."""
+        now, here = self._context.clock(), {each.id: each for each in self._here.sessions}
+        told = {
+            each.id: here.get(each.id, each)
+            for each in (
+                session_info(copy, count=0, newest=None, task=None, is_gone=False, now=now)
+                for copy in readable(content.items, session_copy)
+            )
+        }
+        both = sorted({**here, **told}.values(), key=lambda each: each.updated_at or "")
+        both.reverse()
+        total = max(len(both), self._here.total_count)
         return SessionList(
-            sessions=some,
+            sessions=both[self._offset : self._offset + self._limit],
             total_count=total,
             pagination=_pagination(self._limit, self._offset, total),
-            summary=Summary(active=total, waiting_for_input=0, idle=0, agent_tasks=0),
-        ), content.complete and total == len(content.items)
+            summary=self._here.summary if here else _unknown(total),
+        ), False
+
+
+def _unknown(total: int) -> Summary:
+    """Sessions of which no message and no task is known."""
+    return Summary(active=total, waiting_for_input=0, idle=0, agent_tasks=0)
 
 
 def _pagination(limit: int, offset: int, total: int) -> Pagination:

@@ -4,7 +4,8 @@ import asyncio
 
 from actions.context import Context, upstream_of
 from actions.describing import described, readable_task
-from actions.reading import known_lists, known_session, newest_before
+from actions.questions.events import SCOPE
+from actions.reading import known_lists, known_session, newest_before, notes_of
 from actions.readthrough import Found, Question
 from actions.shapes import OneTask, TaskList
 from dualstore.entry import LOCAL
@@ -32,7 +33,8 @@ class AllTasks(Question[TaskList]):
 
     async def look(self) -> Found[TaskList]:
         context = self._context
-        lists, value = await asyncio.gather(known_lists(context), self._value())
+        lists = await known_lists(context)
+        value = await self._value()
         if context.upstream is None:
             return Found(value, Age.FRESH, complete=True)
         return Found(
@@ -55,7 +57,7 @@ class AllTasks(Question[TaskList]):
         upstream = upstream_of(self._context)
         told = await upstream.fetcher.sessions()
         if upstream.source.capabilities.has_history:
-            happened = await upstream.fetcher.events()
+            happened = await self._context.flights.join(SCOPE, upstream.fetcher.events)
             told.degraded += happened.degraded
         return told
 
@@ -85,17 +87,17 @@ class OneTaskOf(Question[OneTask]):
 
     async def look(self) -> Found[OneTask]:
         context = self._context
-        known, entry = await asyncio.gather(
-            known_session(context, self._id), context.families.tasks.get(self._key)
-        )
+        known = await known_session(context, self._id)
+        entry = await context.families.tasks.get(self._key)
         task = readable_task(entry)
         if task is None:
             return Found(None, Age.EXPIRED, complete=False)
         self._is_here = True
         value = OneTask(task=described(task))
-        is_own = known.entry is None or known.entry.origin == LOCAL
+        own = known.entry or entry
+        is_own = own is not None and own.origin == LOCAL
         if context.upstream is None or is_own or known.is_gone:
-            return Found(value, Age.FRESH, complete=True)
+            return Found(value, Age.FRESH, complete=True, degraded=notes_of(known))
         lifetimes = context.lifetimes
         lifetime = lifetimes.running if task.status == "running" else lifetimes.finished
         return Found(
@@ -111,7 +113,7 @@ class OneTaskOf(Question[OneTask]):
         if told.content is None or not (self._is_here or begun(told.content)):
             return Told(None)
         if upstream.source.capabilities.has_history:
-            happened = await upstream.fetcher.events()
+            happened = await self._context.flights.join(SCOPE, upstream.fetcher.events)
             told.degraded += happened.degraded
         return told
 

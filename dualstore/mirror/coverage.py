@@ -88,17 +88,29 @@ class SessionMark:
     gone_at: int | None = None
     """When the remote last said that there is no such session."""
     messages: Stretch | None = None
+    updated: int | None = None
+    """The session's update time that was known when its messages were asked for."""
+
+    def is_behind(self, updated: int | None) -> bool:
+        """Whether the session has news that its messages were not asked for since."""
+        return self.updated is not None and updated is not None and updated > self.updated
+
+    def covers(self, updated: int | None) -> bool:
+        """Whether all messages of the session are here, as of that update time."""
+        is_all = self.messages is not None and self.messages.oldest is None
+        return is_all and not self.is_behind(updated)
 
     def to_record(self) -> Value:
         """As JSON."""
         messages = self.messages and self.messages.to_record()
-        return {"at": self.at, "gone_at": self.gone_at, "messages": messages}
+        times = {"at": self.at, "gone_at": self.gone_at, "updated": self.updated}
+        return {**times, "messages": messages}
 
     @classmethod
     def from_record(cls, value: Value) -> "SessionMark":
         """The opposite of `to_record`."""
         messages = value["messages"] and Stretch.from_record(value["messages"])
-        return cls(value["at"], value["gone_at"], messages)
+        return cls(value["at"], value["gone_at"], messages, value.get("updated"))
 
 
 @dataclass(frozen=True, slots=True)

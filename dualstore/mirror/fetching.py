@@ -81,11 +81,19 @@ class Fetcher:
 
     async def messages(self, session_id: str, *, newest: int | None) -> Told[RemoteMessages | None]:
         """The newest of a session, or all; None when there is no such session."""
+        updated: int | None = None
+
+        async def see() -> Revisions:
+            nonlocal updated
+            updated = await self._through.updated_of(session_id)
+            return await self._through.seen_messages(session_id)
 
         async def take(told: RemoteMessages | None, seen: Revisions, at: int) -> Taken:
             if told is None:
-                return await self._session_is_gone(session_id, at)
-            taken = await self._through.take_messages(session_id, told, seen, at=at)
+                return await self._session_may_be_gone(session_id, at)
+            taken = await self._through.take_messages(
+                session_id, told, seen, at=at, updated=updated
+            )
             if self._drops and told.next_cursor is None:
                 await self._drop_others(session_id, seen, taken)
             return taken
@@ -93,7 +101,7 @@ class Fetcher:
         return await self._fetched(
             "messages",
             lambda: self._remote.fetch_messages(session_id, limit=newest),
-            lambda: self._through.seen_messages(session_id),
+            see,
             take,
         )
 
@@ -130,10 +138,22 @@ class Fetcher:
 
         return await self._fetched("events", lambda: self._remote.fetch_history(known), see, take)
 
+    async def _session_may_be_gone(self, session_id: str, at: int) -> Taken:
+        """Who says that it has no messages may still have the session: it is asked for itself."""
+        if not await self._through.seen_session(session_id):
+            return Taken()
+        try:
+            told = await self._remote.fetch_session(session_id)
+        except (RemoteError, UnavailableError):
+            return Taken()
+        return Taken() if told is not None else await self._session_is_gone(session_id, at)
+
     async def _session_is_gone(self, session_id: str, at: int) -> Taken:
-        """Of a session that was never here nothing is noted."""
+        """Of a session that was never here nothing is noted, and of one that this remote never
+        told nothing is dropped.
+        """
         if await self._through.seen_session(session_id):
-            if self._drops:
+            if self._drops and await self._through.was_told(session_id):
                 await self._through.drop_session(session_id, at=at)
             else:
                 await self._through.take_gone(session_id, at=at)

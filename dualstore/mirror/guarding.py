@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Self, TypeVar
 
 from dualstore.breaker import CLOSED, Breaker
-from dualstore.errors import RemoteError, UnavailableError
+from dualstore.errors import DualStoreError, RemoteError, UnavailableError
 from dualstore.metrics import Metrics, RemoteAsked, RemoteSpared
 from dualstore.remote.base import Change, RemoteMessages, RemoteSessions, RemoteSource, Thing
 
@@ -83,9 +83,13 @@ class GuardedRemote(RemoteSource):
         except RemoteError:
             self._breaker = CLOSED  # whoever says no is there
             raise
+        except DualStoreError:
+            raise
         except asyncio.CancelledError:
             outcome = {}
             raise
+        except Exception as error:  # somebody's own remote: what is here can be answered anyway
+            raise RemoteError(f"{self.name} failed: {error!r}") from error
         finally:
             self._probing = self._probing and not is_probe
             if outcome:

@@ -20,8 +20,6 @@ AT_ONCE: Final = 4
 TRIES: Final = 5
 FIRST_PAUSE: Final = 0.2
 """Seconds; twice as long after each failure."""
-SKEW: Final = 60_000
-"""Milliseconds that the remote's clock may differ from ours."""
 
 
 @dataclass(slots=True)
@@ -96,10 +94,15 @@ class Sync:
         return synced
 
     async def _read(self, session_id: str, synced: Synced) -> None:
-        """One that can't be read harms no other; a store that can't keep it ends everything."""
+        """One that can't be read harms no other; a store that can't keep it ends everything, and
+        so does a remote that is away.
+        """
         try:
             told = await _patiently(lambda: self._fetcher.messages(session_id, newest=None))
         except RemoteError as error:
+            synced.failed[session_id] = str(error)
+        except UnavailableError as error:
+            await _patiently(lambda: self._remote.fetch_sessions(limit=1))
             synced.failed[session_id] = str(error)
         else:
             if not told.is_kept:
@@ -109,10 +112,8 @@ class Sync:
 
 
 def _is_current(session: Thing, mark: SessionMark | None) -> bool:
-    messages, updated = mark and mark.messages, ms_at(session, "time", "updated")
-    if not messages or messages.oldest is not None or updated is None:
-        return False
-    return updated < messages.deep_at - SKEW
+    updated = ms_at(session, "time", "updated")
+    return mark is not None and mark.updated is not None and mark.covers(updated)
 
 
 async def _patiently(ask: Callable[[], Awaitable[_T]]) -> _T:

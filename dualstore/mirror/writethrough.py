@@ -90,10 +90,23 @@ class WriteThrough:
             )
         return taken
 
+    async def updated_of(self, session_id: str) -> int | None:
+        """The session's update time, as far as is known here."""
+        entry = await self._families.sessions.get(session_key(session_id))
+        return None if entry is None else entry.timestamp
+
     async def take_messages(
-        self, session_id: str, told: RemoteMessages, seen: Revisions, *, at: int
+        self,
+        session_id: str,
+        told: RemoteMessages,
+        seen: Revisions,
+        *,
+        at: int,
+        updated: int | None,
     ) -> Taken:
-        """The newest messages of a session, or all of them."""
+        """The newest messages of a session, or all of them; `updated` is what was known of the
+        session before.
+        """
         taken = await self._take_messages(session_id, told.items, seen)
         if told.next_cursor is None:
             await self._intake.told_all(message_of(session_id), taken)
@@ -101,7 +114,11 @@ class WriteThrough:
         if fetched is not None and not taken.is_outdated:
             await self._coverage.change_session(
                 session_id,
-                lambda mark: replace(mark, messages=stretched(mark.messages, fetched)),
+                lambda mark: replace(
+                    mark,
+                    messages=stretched(mark.messages, fetched),
+                    updated=mark.updated if updated is None else updated,
+                ),
             )
         return taken
 
@@ -151,6 +168,14 @@ class WriteThrough:
         for manager in self._families:
             await manager.delete_where(mine)
         await self._coverage.change_session(session_id, lambda _: SessionMark(gone_at=at))
+
+    async def was_told(self, session_id: str) -> bool:
+        """Whether it was this remote, and no other of that name, that told the session."""
+        mark = await self._coverage.session(session_id)
+        if mark.at is not None or mark.messages is not None:
+            return True
+        lists, entry = await self._coverage.lists(), session_key(session_id)
+        return lists.sessions is not None and entry not in lists.unlisted
 
     async def left_out(self, seen: Revisions, taken: Taken) -> list[str]:
         """Messages that came from the remote, and that it doesn't tell any more."""

@@ -82,7 +82,8 @@ class OpenCodeRemote(RemoteSource):
         parameters = {"archived": "true", "limit": str(asked)}
         answer = await self._ask("/experimental/session", parameters=parameters)
         found = things(answer.content, what="the sessions")
-        return RemoteSessions(found[: asked - 1], complete=len(found) < asked)
+        is_all = len(found) < asked and not answer.headers.get(_NEXT)
+        return RemoteSessions(found[: asked - 1], complete=is_all)
 
     async def fetch_session(self, session_id: str) -> Thing | None:
         if not is_session_id(session_id):

@@ -672,7 +672,7 @@ async def test_who_is_cancelled_takes_it_from_nobody(
     waiting = [asyncio.ensure_future(sessions.get(world.context, session_id)) for _ in range(3)]
     for _ in waiting:
         await joined.acquire()
-    await world.line.reached(2)
+    await world.line.reached(1)
     waiting[0].cancel()  # who began it
     waiting[2].cancel()
     await asyncio.wait({waiting[0], waiting[2]})
@@ -689,7 +689,7 @@ async def test_closing_ends_what_is_under_way(make_world: MakeWorld) -> None:
         world.line.cut(stalls)
         async with world.reopened() as context:
             waiting = asyncio.ensure_future(sessions.get(context, session_id))
-            await world.line.reached(2)
+            await world.line.reached(1)
             before = asyncio.all_tasks()
         with pytest.raises(ClosedError):
             await waiting
@@ -707,7 +707,7 @@ async def test_an_answer_that_half_fails_leaves_nobody_behind(world: DoubleWorld
     world.line.hold(gate)
     before = asyncio.all_tasks()
     waiting = asyncio.ensure_future(sessions.get(world.context, session_id))
-    await world.line.reached(2)
+    await world.line.reached(1)
     gate.set()
     with pytest.raises(UnavailableError):
         await waiting

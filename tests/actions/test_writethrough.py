@@ -526,10 +526,12 @@ async def test_the_list_does_not_name_it_and_it_is_there(world: DoubleWorld) -> 
 async def test_the_session_is_there_and_its_messages_are_not(world: DoubleWorld) -> None:
     session_id = await talk(world, "hello")
     world.line.cut_where("/message", not_found())
-    with pytest.raises(NotFoundError):
+    with pytest.raises(UnavailableError, match="no messages of it"):
         await sessions.get(world.context, session_id)
+    got = await sessions.get(world.context, session_id)
+    assert (texts(got.value.messages), got.complete) == ([], False)
+    assert "no messages of it" in got.degraded[0]
     world.line.mend()
-    world.later(FINISHED + STALE)
     got = await sessions.get(world.context, session_id)
     assert (texts(got.value.messages), got.value.session.gone_upstream) == (["hello"], None)
 
