@@ -426,6 +426,6 @@ async def test_whoever_insists_on_meaning_is_told_that_it_is_missing(world: Doub
 async def test_a_slow_remote_is_not_waited_for_longer_than_said(make_world: MakeWorld) -> None:
     async with make_world(remote_timeout=0.05) as world:
         it = scene(world)
-        world.line.cut(stalls)
+        world.line.fault_of = lambda _: stalls
         with pytest.raises(UnavailableError, match="didn't answer in"):
             await sessions.get(world.context, it.session_id)

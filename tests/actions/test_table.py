@@ -18,7 +18,15 @@ from dualstore.errors import (
 from dualstore.mirror.keys import session_key
 from dualstore.remote.base import Capabilities
 from tests.actions.conftest import MakeWorld, Ticks
-from tests.actions.world import ABSENT, FINISHED, LISTS, RUNNING, STALE, DoubleWorld, World
+from tests.actions.world import (
+    ABSENT,
+    FINISHED,
+    LISTS,
+    RUNNING,
+    STALE,
+    DoubleWorld,
+    World,
+)
 from tests.support.opencode_faults import Fault, answers, refuses, resets, stalls
 
 PROBLEMS: dict[str, Fault] = {

@@ -20,11 +20,13 @@ from dualstore.testing import FakeClock, Faults, Recorder, faulty
 from dualstore.vectors.exact import ExactVectors
 from dualstore.wiring import Backends
 from tests.support.opencode_double import OpenCodeDouble
-from tests.support.opencode_faults import Fault, refuses
+from tests.support.opencode_faults import Fault, refuses, stalls
 from tests.support.opencode_seed import BEGINNING, OpenCodeWriter
 
 RUNNING, FINISHED, LISTS, STALE, ABSENT = 5, 1_000, 10, 60, 30
 """Seconds."""
+PATIENCE, IMPATIENCE = 20.0, 0.3
+"""Seconds that an answer is waited for; and one that won't come."""
 PASSWORD: Final = "geheim-5f1c"
 NOW: Final = BEGINNING * 2
 """The time at the double."""
@@ -40,7 +42,7 @@ def settings(**given: Any) -> Settings:
         "fresh_lists": LISTS,
         "stale": STALE,
         "absent": ABSENT,
-        "remote_timeout": 0.5,
+        "remote_timeout": PATIENCE,
     }
     return Settings(**short | given)
 
@@ -55,6 +57,9 @@ class Line(httpx.AsyncBaseTransport):
     fault_of: Callable[[httpx.Request], Fault | None] = lambda _: None
     meanwhile: Callable[[httpx.Request], Awaitable[None]] | None = None
     """Happens after the server has answered, and before the answer arrives."""
+
+    wait: Callable[[float], None] = lambda _: None
+    """Is told how long an answer is worth waiting for."""
 
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,6 +84,7 @@ class Line(httpx.AsyncBaseTransport):
     def cut(self, fault: Fault = refuses) -> None:
         """This happens to every request, until `mend`."""
         self.fault_of = lambda _: fault
+        self.wait(IMPATIENCE if fault is stalls else PATIENCE)
 
     def cut_where(self, part: str, fault: Fault = refuses) -> None:
         """As `cut`, for the paths that end so."""
@@ -94,6 +100,7 @@ class Line(httpx.AsyncBaseTransport):
 
     def mend(self) -> None:
         self.fault_of = lambda _: None
+        self.wait(PATIENCE)
 
 
 @dataclass
@@ -183,7 +190,9 @@ async def double_world(
         _surroundings(double, where, clock, documents, embedder, given) as parts,
         open_actions(**parts.pop("opening")) as context,
     ):
-        yield DoubleWorld(context, double=double, **parts)
+        world = DoubleWorld(context, double=double, **parts)
+        world.line.wait = world.hurry
+        yield world
 
 
 @asynccontextmanager
@@ -191,7 +200,6 @@ async def real_world(
     where: tuple[str, str, str], documents: Database, embedder: Embedder, now: int, **given: Any
 ) -> AsyncIterator[World]:
     """As `double_world`; `where` are the server's address, its user and the password."""
-    given = {"remote_timeout": 10.0, **given}
     async with (
         httpx.AsyncHTTPTransport() as inner,
         _surroundings(inner, where, FakeClock(now), documents, embedder, given) as parts,
