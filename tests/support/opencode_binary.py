@@ -118,3 +118,10 @@ def _unpack(tarball: Path, home: Path) -> None:
         with packed, (home / "opencode").open("wb") as file:
             shutil.copyfileobj(packed, file)
     (home / "opencode").chmod(0o755)
+
+
+if __name__ == "__main__":
+    try:
+        opencode_binary()
+    except OpenCodeMissingError as error:
+        sys.exit(str(error))
