@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from actions.census import CensusTaker
 from actions.flights import Absences, Flights
+from actions.memo import Memo
 from dualstore.errors import InvalidInputError
 from dualstore.metrics import Metrics
 from dualstore.mirror.coverage import Coverage
@@ -47,6 +48,8 @@ class Context:
     lifetimes: Lifetimes
     flights: Flights
     absences: Absences
+    all_here: Memo
+    """Whether all messages of all sessions are here."""
     clock: Callable[[], int]
     metrics: Metrics
 
@@ -107,6 +110,7 @@ async def open_actions(
             lifetimes=_lifetimes(settings),
             flights=await stack.enter_async_context(Flights()),
             absences=Absences(_ms(settings.absent), backends.clock),
+            all_here=Memo(backends.clock),
             clock=backends.clock,
             metrics=told,
         )

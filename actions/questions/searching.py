@@ -28,6 +28,7 @@ from actions.shapes import (
     SessionInfo,
     Shape,
 )
+from dualstore.documents.base import DocumentStore
 from dualstore.entry import LOCAL
 from dualstore.errors import InvalidInputError, StorageError, UnavailableError
 from dualstore.filters import parse
@@ -246,7 +247,14 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
         return is_counted(context, known) and not known.refused
     if lists.sessions is None or await refused_of(context, SESSION, MESSAGE):
         return False
-    store = (await context.families.sessions.family()).store
+    sessions = (await context.families.sessions.family()).store
+    messages = (await context.families.messages.family()).store
+    versions = await asyncio.gather(sessions.version(), messages.version())
+    key = None if None in versions else (*versions, lists.sessions)
+    return await context.all_here.recall(key, lambda: _are_all_covered(context, sessions))
+
+
+async def _are_all_covered(context: Context, store: DocumentStore) -> bool:
     told = await store.tally(where=parse({"origin": {"$ne": LOCAL}}))
     marks, none = await upstream_of(context).coverage.sessions(told), SessionMark()
     return all(marks.get(each, none).covers(tally.newest) for each, tally in told.items())
