@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from contextlib import suppress
+from contextvars import Context
 from typing import Final, NamedTuple, Self
 
 from dualstore.breaker import CLOSED
@@ -86,7 +87,8 @@ class IndexWorker:
         self._awake.set()
         if not self._closed and (self._task is None or self._task.done()):
             name = f"dualstore-index-{self._work.family}"
-            self._task = asyncio.create_task(self._run(), name=name)
+            # What belongs to the request that happens to be the first isn't the worker's.
+            self._task = asyncio.create_task(self._run(), name=name, context=Context())
 
     async def drain(self, *, timeout: float | None = None) -> None:
         """Wait until nothing is left to do, whoever does it.

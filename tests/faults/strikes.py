@@ -7,6 +7,7 @@ name another call each time.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
@@ -50,8 +51,13 @@ _WRITES: Final = frozenset(
     " records.create records.replace records.delete"
     " vectors.index.upsert vectors.index.delete vectors.place.index vectors.place.drop".split()
 )
-CALLER: Final = "caller"
-"""The name of the task that uses the manager."""
+_IS_CALLER: Final = ContextVar("is_caller", default=False)
+
+
+async def as_caller(doing: Awaitable[R]) -> R:
+    """The one who uses the manager, with all the tasks that he is helped by."""
+    _IS_CALLER.set(True)
+    return await doing
 
 
 class Call(NamedTuple):
@@ -94,9 +100,7 @@ class Turns:
         self._open.set()
 
     async def next(self, name: str) -> Call:
-        task = asyncio.current_task()
-        by_caller = task is not None and task.get_name() == CALLER
-        if not by_caller:
+        if not _IS_CALLER.get():
             await self._open.wait()
             call = Call(name, False, self._written, 1)
         else:

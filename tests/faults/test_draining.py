@@ -11,7 +11,7 @@ from tests.dual.looking import all_ids, index_of
 from tests.faults.conftest import Making
 from tests.faults.places import House
 from tests.faults.scenarios import SCENARIOS
-from tests.faults.strikes import CALLER, Call, Pauses, Turns
+from tests.faults.strikes import Call, Pauses, Turns, as_caller
 from tests.faults.test_every_step import preparing
 
 
@@ -28,7 +28,7 @@ async def test_what_a_removal_makes_due_meanwhile_is_waited_for(prepared: Making
         looked = Call("records.range", by_caller=True, after=1, nth=1)
         pauses = Pauses(looked, somebody_removes, after=False, turns=Turns(always=True))
         async with house.user(faulty(house.backends, pauses)) as user:
-            await asyncio.create_task(user.manager.drain(timeout=10), name=CALLER)
+            await asyncio.create_task(as_caller(user.manager.drain(timeout=10)))
             assert pauses.struck
             assert (await user.manager.index_status()).due == 0
 

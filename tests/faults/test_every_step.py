@@ -10,13 +10,13 @@ from tests.faults.conftest import EFFORT, Making
 from tests.faults.places import EVENTUAL, STRICT, House, Prepare
 from tests.faults.scenarios import NOTES, SCENARIOS, Scenario
 from tests.faults.strikes import (
-    CALLER,
     OF_CALLER,
     OF_PROCESS,
     Call,
     Kind,
     Strikes,
     Turns,
+    as_caller,
     outcome_of,
 )
 from tests.faults.user import User
@@ -70,7 +70,7 @@ async def counted(scenario: Scenario, house: House) -> list[Call]:
     manager = house.manager(faulty(house.backends, faults))
     user = User(manager, house.promises)
     user.begins = turns.begins
-    await asyncio.create_task(scenario.act(user, house), name=CALLER)
+    await asyncio.create_task(as_caller(scenario.act(user, house)))
     turns.end()
     await manager.close()
     return list(turns.seen)
@@ -83,7 +83,7 @@ async def survives(scenario: Scenario, house: House, faults: Strikes, *, reopene
     try:
         user = User(manager, house.promises)
         user.begins = faults.turns.begins
-        task = asyncio.create_task(scenario.act(user, house), name=CALLER)
+        task = asyncio.create_task(as_caller(scenario.act(user, house)))
         if faults.kind in OF_CALLER:
             faults.victim = task
         await outcome_of(task)

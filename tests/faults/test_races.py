@@ -17,7 +17,7 @@ from tests.dual.looking import all_ids, copied, index_of
 from tests.faults.conftest import Making
 from tests.faults.places import House
 from tests.faults.scenarios import NOTES, SCENARIOS, A, C, Scenario
-from tests.faults.strikes import CALLER, Call, Pauses
+from tests.faults.strikes import Call, Pauses, as_caller
 from tests.faults.test_draining import removals_of
 from tests.faults.test_every_step import counted, preparing
 from tests.faults.test_two_indexers import (
@@ -174,7 +174,7 @@ async def test_while_a_new_index_is_filled_the_old_one_answers(
             manager = house.manager(faulty(house.backends, pauses))
             user = User(manager, house.promises)
             user.begins = pauses.turns.begins
-            await asyncio.create_task(scenario.act(user, house), name=CALLER)
+            await asyncio.create_task(as_caller(scenario.act(user, house)))
             await pauses.end()
             await manager.close()
 

@@ -7,7 +7,7 @@ from dualstore.testing import faulty
 from tests.faults.conftest import Making
 from tests.faults.places import House
 from tests.faults.scenarios import A, B
-from tests.faults.strikes import CALLER, Call, Pauses, Turns
+from tests.faults.strikes import Call, Pauses, Turns, as_caller
 
 
 async def test_a_search_says_what_was_missing_when_it_asked(prepared: Making) -> None:
@@ -25,7 +25,7 @@ async def test_a_search_says_what_was_missing_when_it_asked(prepared: Making) ->
         pauses = Pauses(asked, other.drain, after=True, turns=Turns(always=True))
         async with house.user(faulty(house.backends, pauses)) as user:
             search = user.manager.search("a kitten on a sofa", "semantic")
-            result = await asyncio.create_task(search, name=CALLER)
+            result = await asyncio.create_task(as_caller(search))
         assert pauses.struck == ["vectors.index.query"]
         assert [hit.entry.id for hit in result.hits] == ["a"]
         assert result.degraded == ("documents not indexed yet: 1",)

@@ -12,7 +12,16 @@ from dualstore.testing import faulty
 from tests.faults.conftest import EFFORT, Making
 from tests.faults.places import House
 from tests.faults.scenarios import SCENARIOS, A, Act, B, Scenario
-from tests.faults.strikes import CALLER, OF_PROCESS, Call, Kind, Pauses, Strikes, Turns, outcome_of
+from tests.faults.strikes import (
+    OF_PROCESS,
+    Call,
+    Kind,
+    Pauses,
+    Strikes,
+    Turns,
+    as_caller,
+    outcome_of,
+)
 from tests.faults.test_every_step import counted, preparing
 from tests.faults.user import User
 
@@ -155,7 +164,7 @@ async def is_unharmed(act: Act, house: House, pauses: Pauses) -> None:
     try:
         user = User(manager, house.promises)
         user.begins = pauses.turns.begins
-        await asyncio.create_task(act(user, house), name=CALLER)
+        await asyncio.create_task(as_caller(act(user, house)))
         await pauses.end()
         house.promises.past = {}
         house.clock.let_leases_end()
@@ -192,7 +201,7 @@ async def _both(scenario: Scenario, house: House, faults: Strikes, other: User) 
     try:
         user = User(manager, house.promises)
         user.begins = faults.turns.begins
-        task = asyncio.create_task(scenario.act(user, house), name=CALLER)
+        task = asyncio.create_task(as_caller(scenario.act(user, house)))
         await outcome_of(task)
         faults.turns.end()
         house.clock.let_leases_end()
