@@ -108,6 +108,8 @@ class IndexWorker:
                     self._check_obstacle(left)
                     await self._stepped(POLL if left.documents < FEW else 10 * POLL)
         except TimeoutError:
+            if self._reason is not None and is_lasting(self._reason):
+                raise self._reason from None
             raise self._late(await self._work.left()) from self._reason
 
     async def _stepped(self, longest: float) -> None:
