@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dualstore.documents.sqlite_filters import EVERYWHERE, Scope
 from dualstore.documents.sqlite_rows import seq_list
+from dualstore.documents.sqlite_terms import Common
 
 Seqs = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -26,12 +27,21 @@ class Best:
     """One question to one family, inside one read transaction."""
 
     def __init__(
-        self, connection: sqlite3.Connection, number: int, scope: Scope, count: int
+        self,
+        connection: sqlite3.Connection,
+        number: int,
+        scope: Scope,
+        count: int,
+        *,
+        version: int,
+        common: Common,
     ) -> None:
         self._connection = connection
         self._n = number
         self._scope = scope
         self._count = count
+        self._version = version
+        self._common = common
 
     def scored(self, weights: Mapping[str, int], limit: int) -> dict[int, float]:
         """The scores of the best by score, time and id; not in order, and maybe a few more."""
@@ -62,6 +72,13 @@ class Best:
         return seqs, np.bincount(places, earned).astype(float)
 
     def _holders(self, term: str) -> Seqs:
+        known = self._common.get(term, self._version)
+        if known is None:
+            known = self._listed(term)
+            self._common.keep(term, self._version, known)
+        return known
+
+    def _listed(self, term: str) -> Seqs:
         """In one text: row by row, a hundred thousand of them would each ask for the GIL."""
         (listed,) = self._connection.execute(
             f"SELECT group_concat(rowid) FROM terms_{self._n} WHERE terms_{self._n} MATCH ?",

@@ -71,6 +71,7 @@ class SqliteDocuments(DocumentStore):
         self._readers = readers
         self._writes = Writer(spec, number)
         self._work = SqliteWork(spec, number)
+        self._common = sqlite_terms.Common()
 
     async def put(
         self, drafts: Sequence[Draft], *, now: int, expect: Mapping[str, int] | None = None
@@ -186,6 +187,7 @@ class SqliteDocuments(DocumentStore):
                 factors=terms,
                 scope=self._scope(connection, where),
                 limit=limit,
+                common=self._common,
             )
 
         return await self._read(job)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dualstore.documents.base import Candidate, Candidates, Neighbours
 from dualstore.documents.sqlite_filters import ODD, Scope
@@ -10,7 +10,32 @@ from dualstore.documents.sqlite_lanes import reading
 from dualstore.documents.sqlite_rows import id_list, seq_list
 from dualstore.documents.weights import weigh
 
+if TYPE_CHECKING:
+    from dualstore.documents.sqlite_best import Seqs
+
+COMMON: Final = 10_000
+"""Entries from which on those that hold a word are worth keeping."""
+MOST_KEPT: Final = 16
 _CANDIDATE: Final = "s.id, s.thread, s.timestamp, s.author, terms, vector, s.text_hash"
+
+
+class Common:
+    """Who holds very common words: kept until anything changes, because listing them is dear."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, Seqs]] = {}
+
+    def get(self, term: str, version: int) -> "Seqs | None":
+        """As of that version of the family."""
+        found = self._known.get(term)
+        return found[1] if found and found[0] == version else None
+
+    def keep(self, term: str, version: int, seqs: "Seqs") -> None:
+        """Of the rarer ones nothing is kept."""
+        if len(seqs) >= COMMON:
+            if len(self._known) >= MOST_KEPT:
+                self._known.clear()
+            self._known[term] = (version, seqs)
 
 
 def live_count(connection: sqlite3.Connection, number: int) -> int:
@@ -33,6 +58,7 @@ def candidates(
     factors: Mapping[str, float],
     scope: Scope,
     limit: int,
+    common: Common,
 ) -> Candidates:
     """The best by the sum of their terms' weights, in order."""
     # numpy takes a tenth of a second to import, which a get shouldn't wait for.
@@ -42,7 +68,9 @@ def candidates(
         count = live_count(connection, number)
         frequencies = {term: _frequency(connection, number, term) for term in factors}
         weights = weigh(factors, frequencies, count)
-        scores = Best(connection, number, scope, count).scored(weights, limit + 1)
+        version = next_seq(connection, number=number)
+        best = Best(connection, number, scope, count, version=version, common=common)
+        scores = best.scored(weights, limit + 1)
         found = _fetch(connection, number, scores)
     return Candidates(tuple(found[:limit]), frequencies, count, cut=len(found) > limit)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dualstore.documents import sqlite_layout
+from dualstore.documents import sqlite_layout, sqlite_terms
 from dualstore.documents.base import DocumentStore, Settlement
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.documents.sqlite_errors import mapped
@@ -29,6 +29,7 @@ from dualstore.filters import parse
 from dualstore.metrics import Counters, Metrics
 from dualstore.outbox import Released
 from dualstore.terms import Analyzer
+from tests.documents.writing import NOW, draft, put
 
 SPEC = FamilySpec("default_sqlite", filter_fields=("role",))
 
@@ -344,3 +345,25 @@ async def test_the_metrics_are_told_what_became_of_writes_and_work(tmp_path: Pat
         (SPEC.name, "WorkSettled", "settled"): 1,
         (SPEC.name, "WorkSettled", "lost"): 1,
     }
+
+
+async def test_who_holds_a_common_word_is_listed_anew_after_every_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_terms, "COMMON", 1)
+    async with SqliteDatabase(tmp_path / "documents.db") as database:
+        store = await database.family(SPEC)
+
+        async def holders() -> list[str]:
+            return [each.id for each in (await store.candidates({"red": 1.0})).found]
+
+        await put(store, [draft("a", "red", at=1), draft("b", "red", at=2)])
+        assert await holders() == await holders() == ["b", "a"]
+        await put(store, [draft("c", "red", at=3)])
+        assert await holders() == ["c", "b", "a"]
+        await put(store, [draft("b", "blue", at=2)])
+        assert await holders() == ["c", "a"]
+        await store.delete(["a"], now=NOW)
+        assert await holders() == ["c"]
+        await put(store, [draft("a", "red", at=1)])
+        assert await holders() == ["c", "a"]
