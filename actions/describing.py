@@ -100,7 +100,7 @@ def message_of(entry: Entry) -> Thing:
     }
 
 
-def event_of(entry: Entry) -> Thing:
+def event_of(entry: Entry | Copy) -> Thing:
     """With the id and the time that it has here."""
     body = entry.body if isinstance(entry.body, dict) else {"content": entry.text}
     return {**body, "_id": entry.id, "_timestamp": iso(entry.timestamp)}

@@ -1,12 +1,12 @@
 """What happened: a list by time, and one event."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from actions.context import Context, upstream_of
 from actions.cursors import to_cursor
-from actions.describing import event_of, iso
+from actions.describing import event_of
 from actions.reading import known_lists, newest_before, refused_note, refused_of
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
@@ -19,7 +19,7 @@ from dualstore.mirror.freshness import Age, age_of
 from dualstore.mirror.keys import event_key, parse_key
 from dualstore.mirror.kinds import Copy, event_copy
 from dualstore.mirror.refusals import EVENT
-from dualstore.remote.base import Change, Thing
+from dualstore.remote.base import Change
 
 SCOPE: Final = "events"
 
@@ -57,14 +57,7 @@ class Wanted:
     @property
     def filters(self) -> EventFilters:
         """As the answer repeats it."""
-        return EventFilters(
-            query=self.query,
-            k=self.k,
-            event_type=self.event_type,
-            session_id=self.session_id,
-            has_tool=self.has_tool,
-            is_agent_task=self.is_agent_task,
-        )
+        return EventFilters(**asdict(self))
 
 
 class AllEvents(Question[EventList]):
@@ -133,7 +126,7 @@ class AllEvents(Question[EventList]):
         found = sorted(both, key=lambda each: (each.timestamp, each.id), reverse=True)
         return EventList(
             events=[
-                each.told if isinstance(each, _Facts) else event_of(each)
+                event_of(each.copy if isinstance(each, _Facts) else each)
                 for each in found[: self._wanted.k]
             ],
             total_count=self._total + len(new),
@@ -171,11 +164,6 @@ class _Facts(NamedTuple):
     def metadata(self) -> dict[str, Any]:
         return self.copy.metadata
 
-    @property
-    def told(self) -> Thing:
-        """As the answer shows it."""
-        return {**self.copy.body, "_id": self.id, "_timestamp": iso(self.timestamp)}
-
 
 class OneEventOf(Question[OneEvent]):
     """One event. The remote can't be asked for a single one, only for all that is new."""
@@ -209,8 +197,7 @@ class OneEventOf(Question[OneEvent]):
 
     def shown(self, content: Change) -> tuple[OneEvent, bool]:
         copy = event_copy(content, is_agent_task=False, now=self._context.clock())
-        event = {**copy.body, "_id": copy.id, "_timestamp": iso(copy.timestamp)}
-        return OneEvent(event=event), True
+        return OneEvent(event=event_of(copy)), True
 
 
 def _plain(event_id: str) -> str:
