@@ -1,13 +1,15 @@
 """Where an OpenCode server is, and who asks: the one may be shown, the other never."""
 
 import ipaddress
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from dualstore.errors import SettingsError
 
 _USER: Final = "opencode"
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,14 @@ class Address:
         return not self.is_secure and _is_loopback(urlsplit(self.base).hostname or "")
 
     def without_password(self, text: str) -> str:
-        password = self.login[1] if self.login else ""
-        return text.replace(password, "***") if password else text
+        """Nor the header that it is sent in, nor the way it is written in an address."""
+        user, password = self.login or ("", "")
+        if not password:
+            return text
+        header = b64encode(f"{user}:{password}".encode()).decode().rstrip("=")
+        for each in (header, header.translate(_URL_SAFE), quote(password, safe=""), password):
+            text = text.replace(each, "***")
+        return text
 
 
 def address(url: str, *, user: str, password: str) -> Address:

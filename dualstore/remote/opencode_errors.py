@@ -38,7 +38,7 @@ def refusal(
             "DUALSTORE_REMOTE_USER and DUALSTORE_REMOTE_PASSWORD"
         )
     name, reason = _said(content)
-    reason = address.without_password(reason)[:_LONGEST_REASON]
+    reason = " ".join(address.without_password(reason).split())[:_LONGEST_REASON]
     if status == httpx.codes.NOT_FOUND and name == "NotFoundError":
         return NothingThereError(reason)
     told = f"answers {path} with {status}{f': {reason}' if reason else ''}"
@@ -70,7 +70,7 @@ def _said(content: bytes) -> tuple[str, str]:
     name = error.get("name") or error.get("_tag") or ""
     data = error.get("data")
     reason = (data if isinstance(data, dict) else error).get("message") or name
-    return str(name), " ".join(str(reason).split())
+    return str(name), str(reason)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

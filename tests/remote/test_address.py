@@ -1,10 +1,13 @@
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote
+
 import pytest
 
-from dualstore.errors import SettingsError
+from dualstore.errors import RemoteError, SettingsError
 from dualstore.remote.opencode import OpenCodeRemote
 from dualstore.remote.opencode_address import address
 from tests.support.opencode_double import OpenCodeDouble
-from tests.support.opencode_faults import not_found
+from tests.support.opencode_faults import answers, not_found
 
 SECRET = "geheim"
 
@@ -73,6 +76,24 @@ def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(SettingsError, match="the remote's address") as caught:
         OpenCodeRemote(url)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", [SECRET, "two  spaces", "ä/+:@%", "\xff\xfe?>~"])
+async def test_whatever_form_of_the_password_the_server_repeats_is_not_shown(password: str) -> None:
+    login = f"me:{password}".encode()
+    forms = (
+        password,
+        quote(password, safe=""),
+        b64encode(login).decode(),
+        urlsafe_b64encode(login).decode().rstrip("="),
+    )
+    double = OpenCodeDouble()
+    async with OpenCodeRemote(double.url, user="me", password=password, transport=double) as remote:
+        for form in forms:
+            double.faults.append(answers(400, {"message": f"got Authorization: Basic {form}"}))
+            with pytest.raises(RemoteError, match=r"Basic \*\*\*=*$") as caught:
+                await remote.fetch_session("ses_1")
+            assert " ".join(form.split()) not in str(caught.value)
 
 
 @pytest.mark.parametrize(
