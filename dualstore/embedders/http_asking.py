@@ -1,10 +1,8 @@
 """Asking a server over HTTP until it answers, refuses, or the time is up."""
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +10,7 @@ import httpx
 import orjson
 
 from dualstore.errors import EmbedderError, SettingsError, UnavailableError
+from dualstore.trying import ExhaustedError, TransientError, retry_after, tried
 
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSED: Final = frozenset({401, 403})
@@ -87,26 +86,12 @@ class Server:
     async def ask(self, method: str, path: str, content: object = None) -> Any:
         """The answer's JSON. Raises `MissingError`, `EmbedderError` or `UnavailableError`."""
         body = None if content is None else await asyncio.to_thread(orjson.dumps, content)
-        ends = time.monotonic() + self._patience.total
-        attempt = 1
-        while True:
-            try:
-                return await self._ask_once(method, path, body, ends=ends)
-            except _TransientError as error:
-                pause = max(self._pause(attempt), error.wait)
-                if attempt >= self._patience.attempts or time.monotonic() + pause >= ends:
-                    self._give_up(error, attempt)
-                await asyncio.sleep(pause)
-                attempt += 1
-
-    def _pause(self, attempt: int) -> float:
-        longest = min(self._patience.longest_pause, self._patience.first_pause * 2 ** (attempt - 1))
-        return random.uniform(longest / 2, longest)
-
-    def _give_up(self, error: "_TransientError", attempts: int) -> NoReturn:
-        wait = f"; it asks to wait {error.wait:.0f} s" if error.wait else ""
-        message = f"the embedder at {self} {error} ({attempts} attempts{wait})"
-        raise UnavailableError(message) from error.__cause__
+        try:
+            return await tried(
+                self._patience, lambda ends: self._ask_once(method, path, body, ends=ends)
+            )
+        except ExhaustedError as error:
+            raise UnavailableError(f"the embedder at {self} {error}") from error.__cause__
 
     async def _ask_once(self, method: str, path: str, body: bytes | None, *, ends: float) -> Any:
         longest = min(self._patience.attempt, max(0.0, ends - time.monotonic()))
@@ -114,9 +99,9 @@ class Server:
             async with asyncio.timeout(longest):
                 status, headers, content = await self._exchange(method, path, body)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise _TransientError("did not answer in time") from error
+            raise TransientError("did not answer in time") from error
         except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError) as error:
-            raise _TransientError(f"can't be reached: {_named(error)}") from error
+            raise TransientError(f"can't be reached: {_named(error)}") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise EmbedderError(f"the embedder at {self} can't be asked: {_named(error)}") from None
         if status != httpx.codes.OK:
@@ -147,7 +132,7 @@ class Server:
             )
         reason = self._reason(content)
         if status in _TRANSIENT and "context length" not in reason:
-            raise _TransientError(f"answers {_said(status, reason)}", wait=_retry_after(headers))
+            raise TransientError(f"answers {_said(status, reason)}", wait=retry_after(headers))
         message = f"the embedder at {self} answers {path} with {_said(status, reason)}"
         if status == httpx.codes.NOT_FOUND:
             raise MissingError(message, reason=reason)
@@ -186,31 +171,12 @@ class _Borrowed(httpx.AsyncBaseTransport):
         return await self._lent.handle_async_request(request)
 
 
-class _TransientError(Exception):
-    """Trying again may help, after `wait` seconds if the server said so."""
-
-    def __init__(self, message: str, *, wait: float = 0.0) -> None:
-        self.wait = wait
-        super().__init__(message)
-
-
 def _said(status: int, reason: str) -> str:
     return f"{status}: {reason}" if reason else str(status)
 
 
 def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _retry_after(headers: httpx.Headers) -> float:
-    """Seconds; 0 if it doesn't say or can't be understood."""
-    said = headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
 
 
 def _without_login(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -1,24 +1,19 @@
 """Asking an OpenCode server over HTTP: one address, one connection pool, one meaning per answer."""
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import httpx
 import orjson
 
 from dualstore.errors import ClosedError, RemoteError, SettingsError, UnavailableError
 from dualstore.remote.opencode_address import Address
-from dualstore.remote.opencode_errors import (
-    NothingThereError,
-    TransientError,
-    breakage,
-    refusal,
-)
+from dualstore.remote.opencode_errors import NothingThereError, breakage, refusal
+from dualstore.trying import ExhaustedError, TransientError, tried
 
 _JSON: Final = {"Accept": "application/json"}
 _EVENTS: Final = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
@@ -95,26 +90,12 @@ class OpenCodeLine:
         self, path: str, *, parameters: Mapping[str, str] | None = None, body: object = None
     ) -> Answer:
         """Only questions go this way, so any may be asked again. Raises `NothingThereError`."""
-        ends = time.monotonic() + self._patience.total
-        attempt = 1
-        while True:
-            try:
-                return await self._ask_once(path, parameters, body, ends=ends)
-            except TransientError as error:
-                pause = max(self._pause(attempt), error.wait)
-                if attempt >= self._patience.attempts or time.monotonic() + pause >= ends:
-                    self._give_up(error, attempt)
-                await asyncio.sleep(pause)
-                attempt += 1
-
-    def _pause(self, attempt: int) -> float:
-        longest = min(self._patience.longest_pause, self._patience.first_pause * 2 ** (attempt - 1))
-        return random.uniform(longest / 2, longest)
-
-    def _give_up(self, error: TransientError, attempts: int) -> NoReturn:
-        wait = f"; it asks to wait {error.wait:.0f} s" if error.wait else ""
-        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        raise UnavailableError(f"{self} {error} ({tries}{wait})") from error.__cause__
+        try:
+            return await tried(
+                self._patience, lambda ends: self._ask_once(path, parameters, body, ends=ends)
+            )
+        except ExhaustedError as error:
+            raise UnavailableError(f"{self} {error}") from error.__cause__
 
     async def _ask_once(
         self, path: str, parameters: Mapping[str, str] | None, body: object, *, ends: float

@@ -1,8 +1,6 @@
 """What an answer of OpenCode's that is none means, and what httpx raises instead of one."""
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -10,6 +8,7 @@ import orjson
 
 from dualstore.errors import RemoteError, RemoteRefusedError
 from dualstore.remote.opencode_address import Address
+from dualstore.trying import TransientError, retry_after
 
 _NOT_NOW: Final = frozenset({408, 409, 425, 429})
 _REFUSED: Final = frozenset({401, 403, 407})
@@ -18,14 +17,6 @@ _LONGEST_REASON: Final = 300
 
 class NothingThereError(Exception):
     """The server says itself that there is no such thing."""
-
-
-class TransientError(Exception):
-    """Trying again may help, after `wait` seconds if the server said so."""
-
-    def __init__(self, message: str, *, wait: float = 0.0) -> None:
-        self.wait = wait
-        super().__init__(message)
 
 
 def refusal(
@@ -43,7 +34,7 @@ def refusal(
         return NothingThereError(reason)
     told = f"answers {path} with {status}{f': {reason}' if reason else ''}"
     if status in _NOT_NOW or status >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return TransientError(told, wait=_retry_after(headers))
+        return TransientError(told, wait=retry_after(headers))
     return RemoteError(f"{address.shown} {told}")
 
 
@@ -71,14 +62,3 @@ def _said(content: bytes) -> tuple[str, str]:
     data = error.get("data")
     reason = (data if isinstance(data, dict) else error).get("message") or name
     return str(name), str(reason)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds; 0 if it doesn't say or can't be understood."""
-    wait = headers.get("Retry-After", "").strip()
-    if wait.isascii() and wait.isdigit():
-        return float(wait[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(wait).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0

@@ -84,7 +84,7 @@ async def test_a_retry_after_beyond_all_patience_is_said_at_once(
     async with loaded(kind, stub) as embedder:
         stub.faults.append(Fault(status=429, headers={"Retry-After": wait}))
         started = time.perf_counter()
-        with pytest.raises(UnavailableError, match=r"1 attempts; it asks to wait (500|499) s"):
+        with pytest.raises(UnavailableError, match=r"1 attempt; it asks to wait (500|499) s"):
             await embedder.embed(["text"])
         assert time.perf_counter() - started < 1
 
