@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from actions.shapes import SessionInfo, Task, Thing
@@ -11,21 +9,12 @@ from dualstore.entry import Entry
 from dualstore.errors import EntryError
 from dualstore.mirror.kinds import Copy
 from dualstore.mirror.tasks import AgentTask, task_of
+from dualstore.values import iso
 
 ACTIVE_FOR: Final = 5 * 60 * 1000
 """Milliseconds after its last activity in which a running task counts as active."""
 FEW: Final = 10
 SOME: Final = 50
-
-
-@lru_cache(maxsize=10_000)
-def iso(ms: int) -> str:
-    """ISO 8601 in UTC, with milliseconds; far beyond any calendar the number itself."""
-    try:
-        moment = datetime.fromtimestamp(ms / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return str(ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def activity_status(count: int, task: AgentTask | None, *, now: int) -> str:

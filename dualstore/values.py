@@ -1,9 +1,11 @@
 """JSON values and times: what may come in, and the one canonical way of writing it down."""
 
+import base64
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ INT64: Final = range(-(2**63), 2**63)
 YEAR_1: Final = -62_135_596_800_000
 YEAR_9999: Final = 253_402_300_799_999
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CONTAINERS: Final = frozenset({dict, list})
 _PLAIN: Final = frozenset({str, bool, type(None)})
@@ -75,7 +78,7 @@ def to_ms(value: object, field: str = "timestamp") -> int:
         case datetime():
             ms = _datetime_ms(value)
         case str():
-            ms = _datetime_ms(_iso(value, field))
+            ms = _datetime_ms(_datetime_of(value, field))
         case _:
             raise EntryError(
                 field, f"must be milliseconds, a datetime or an ISO date text, not {shown(value)}"
@@ -85,7 +88,27 @@ def to_ms(value: object, field: str = "timestamp") -> int:
     return ms
 
 
-def _iso(value: str, field: str) -> datetime:
+@lru_cache(maxsize=10_000)
+def iso(ms: int) -> str:
+    """ISO 8601 in UTC, with milliseconds; far beyond any calendar the number itself."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        return str(ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_base64(content: bytes) -> str:
+    """A text that may stand in any address."""
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def from_base64(text: str) -> bytes:
+    """The opposite. Raises `ValueError` for what isn't such a text."""
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def _datetime_of(value: str, field: str) -> datetime:
     try:
         return datetime.fromisoformat(value.strip())
     except ValueError:
@@ -94,7 +117,7 @@ def _iso(value: str, field: str) -> datetime:
 
 def _datetime_ms(value: datetime) -> int:
     aware = value.replace(tzinfo=UTC) if value.utcoffset() is None else value
-    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = aware - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from dualstore.errors import EntryError, EntryTooLargeError
 from dualstore.values import (
@@ -11,8 +12,11 @@ from dualstore.values import (
     YEAR_1,
     YEAR_9999,
     check_text,
+    from_base64,
     from_json,
+    iso,
     size_of,
+    to_base64,
     to_json,
     to_ms,
 )
@@ -212,3 +216,37 @@ def test_what_is_no_time_is_an_error_that_names_the_field(value: object) -> None
         to_ms(value, "when")
     assert caught.value.field == "when"
     assert len(str(caught.value)) < 250
+
+
+@given(st.integers(YEAR_1, YEAR_9999))
+def test_a_time_reads_back_as_it_was_written(ms: int) -> None:
+    text = iso(ms)
+    assert text.endswith("Z")
+    assert to_ms(text) == ms
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_750_000_000_123, "2025-06-15T15:06:40.123Z"),
+        (YEAR_9999 + 1, str(YEAR_9999 + 1)),
+        (-(2**63), str(-(2**63))),
+    ],
+)
+def test_how_a_time_is_spelled(ms: int, text: str) -> None:
+    assert iso(ms) == text
+
+
+@given(st.binary())
+def test_bytes_read_back_from_a_text_for_any_address(content: bytes) -> None:
+    text = to_base64(content)
+    assert not set(text) & set("+/=&? ")
+    assert from_base64(text) == content
+
+
+@pytest.mark.parametrize("text", ["a", "a b", "ä", "abc\n", "a=b"])
+def test_what_is_no_such_text_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="(?i)base64|padding|ascii"):
+        from_base64(text)

@@ -5,7 +5,6 @@ changes are told apart by their sequence numbers, those that are told once by th
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 from dualstore.entry import Entry
@@ -23,11 +22,10 @@ from dualstore.mirror.telling import (
     text_at,
 )
 from dualstore.remote.base import Change, Thing
-from dualstore.values import to_ms
+from dualstore.values import iso, to_ms
 
 TaskStatus = Literal["running", "completed", "failed", "idle"]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ABORTED: Final = "MessageAbortedError"
 _ORDERS: Final = 2**48
 
@@ -72,9 +70,9 @@ def task_copy(task: AgentTask) -> Copy:
         body=known(
             sessionId=task.session_id,
             task=task.task,
-            startTime=_iso(task.start_time),
+            startTime=iso(task.start_time),
             status=task.status,
-            lastActivity=_iso(task.last_activity),
+            lastActivity=iso(task.last_activity),
             completionMessage=task.completion_message,
         ),
         version=None,
@@ -239,11 +237,6 @@ def _broken(task: AgentTask, error: Any) -> AgentTask:
 
 
 # Reading back what was written
-
-
-def _iso(ms: int) -> str:
-    text = (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _text(body: Any, key: str) -> str:

@@ -1,6 +1,5 @@
 """Cursors of searches: they hold what was ranked, so that nothing written since can move it."""
 
-import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import orjson
 
 from dualstore.errors import CursorError
 from dualstore.search.ranking import Parts, Ranking
+from dualstore.values import from_base64, to_base64
 
 _Kind = TypeVar("_Kind", str, float, int)
 
@@ -75,7 +75,7 @@ def to_cursor(pinned: Pinned, sign: str) -> str:
     ranking = pinned.ranking
     columns = [ranking.ids, ranking.scores, *ranking.parts, pinned.found_by, pinned.chunks]
     packed = orjson.dumps([sign, pinned.candidates, pinned.cut, pinned.degraded, columns])
-    return base64.urlsafe_b64encode(zlib.compress(packed, _FAST)).decode().rstrip("=")
+    return to_base64(zlib.compress(packed, _FAST))
 
 
 def from_cursor(cursor: object, sign: str) -> Pinned:
@@ -103,9 +103,8 @@ def from_cursor(cursor: object, sign: str) -> Pinned:
 def _unpacked(cursor: object) -> Sequence[Any]:
     if not isinstance(cursor, str):
         raise TypeError("no text")
-    packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     unzipping = zlib.decompressobj()
-    content = unzipping.decompress(packed, _LARGEST)
+    content = unzipping.decompress(from_base64(cursor), _LARGEST)
     if not unzipping.eof:
         raise ValueError("too large, or cut off")
     found: Sequence[Any] = orjson.loads(content)
