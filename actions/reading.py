@@ -14,7 +14,7 @@ from dualstore.manager import DualStoreManager
 from dualstore.mirror.coverage import ListMarks, Position, SessionMark
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.keys import session_key, task_key
-from dualstore.mirror.refusals import message_of
+from dualstore.mirror.refusals import MOST, Kind, message_of
 
 _PAGE: Final = 500
 GONE: Final = "gone upstream: what is here is kept"
@@ -83,14 +83,15 @@ async def known_marks(context: Context, session_id: str) -> tuple[SessionMark, L
     return mark, lists, refused
 
 
-async def refused_of(context: Context, *kinds: str) -> int:
-    """How many things of these kinds can't be taken in."""
-    return await context.upstream.refusals.count(*kinds) if context.upstream else 0
+async def refused_of(context: Context, kind: Kind) -> int:
+    """How many things of that kind can't be taken in; more than `MOST` aren't counted."""
+    return len(await context.upstream.refusals.some(kind)) if context.upstream else 0
 
 
 def refused_note(count: int) -> tuple[str, ...]:
     """Said of what is here without them."""
-    return (f"not all could be taken in: {count} can't be kept as they are",) if count else ()
+    many = f"{count:,} or more" if count >= MOST else str(count)
+    return (f"not all could be taken in: {many} can't be kept as they are",) if count else ()
 
 
 async def known_lists(context: Context) -> ListMarks:

@@ -245,7 +245,8 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
     if asked.session_id is not None:
         known = await known_session(context, asked.session_id)
         return is_counted(context, known) and not known.refused
-    if lists.sessions is None or await refused_of(context, SESSION, MESSAGE):
+    refused = await asyncio.gather(*(refused_of(context, each) for each in (SESSION, MESSAGE)))
+    if lists.sessions is None or any(refused):
         return False
     sessions = (await context.families.sessions.family()).store
     messages = (await context.families.messages.family()).store

@@ -13,7 +13,7 @@ from dualstore.errors import EntryError, shown
 from dualstore.family import KEY_LIMIT
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.kinds import Copy
-from dualstore.mirror.refusals import Refusals
+from dualstore.mirror.refusals import Kind, Refusals
 from dualstore.remote.base import Change
 
 _AT_ONCE: Final = 500
@@ -59,14 +59,14 @@ class Intake:
         to_copy: Callable[[_Told], Copy],
         seen: Revisions | None,
         *,
-        what: str,
+        what: Kind,
     ) -> Taken:
         """All of them that can be taken in; the others end visible.
 
         With `seen` nothing is replaced that changed since then.
         """
         family = await manager.family()
-        taken, readable = Taken(), set[str]()
+        taken, readable = Taken(), list[_Told]()
         try:
             for start in range(0, len(told), _AT_ONCE):
                 drafts: dict[str, Draft] = {}
@@ -74,7 +74,7 @@ class Intake:
                     try:
                         copy = to_copy(each)
                         drafts[copy.id] = self._draft(family, copy)
-                        readable.add(_named(each, what))
+                        readable.append(each)
                     except EntryError as error:
                         taken.refused[_named(each, what)] = str(error)
                     if at % _CHECKED_AT_ONCE == 0:
@@ -83,11 +83,12 @@ class Intake:
                 taken.outcomes |= await _put(family, new, seen)
         finally:
             _wake_soon(family)
-        await self._refusals.forget(readable - taken.refused.keys())
-        await self._refusals.note(taken.refused, at=self._clock())
+        names = (_named(each, what) for each in readable)
+        await self._refusals.forget(what, (each for each in names if each not in taken.refused))
+        await self._refusals.note(what, taken.refused, at=self._clock())
         return taken
 
-    async def told_all(self, kind: str, taken: Taken) -> None:
+    async def told_all(self, kind: Kind, taken: Taken) -> None:
         """Besides what was just taken or refused there is nothing of that kind."""
         await self._refusals.forget_others(kind, taken.refused)
 
@@ -152,7 +153,7 @@ def _wake_soon(family: Family) -> None:
     asyncio.get_running_loop().call_later(_ANSWERED_WITHIN, family.worker.wake)
 
 
-def _named(told: object, what: str) -> str:
+def _named(told: object, what: Kind) -> str:
     """By its id, where it has one, in a form that can be kept and shown whatever it is."""
     if isinstance(told, Change):
         given: object = told.id

@@ -9,7 +9,15 @@ from dualstore.documents.base import Record, Records
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.mirror.intake import Intake, Taken
 from dualstore.mirror.kinds import message_copy, session_copy
-from dualstore.mirror.refusals import Refusal, Refusals
+from dualstore.mirror.refusals import (
+    EVENT,
+    MESSAGE,
+    MOST,
+    SESSION,
+    Refusal,
+    Refusals,
+    message_of,
+)
 from dualstore.settings import Settings
 from dualstore.store import Store, open_store
 from dualstore.testing import FakeClock, Faults
@@ -52,57 +60,98 @@ def by_name(found: list[Refusal]) -> dict[str, tuple[str, int]]:
 
 async def test_what_was_noted_is_told_until_it_is_here(refusals: Refusals) -> None:
     assert await refusals.all() == []
-    await refusals.note({"session a": "no time", "session b": "no id"}, at=5)
+    await refusals.note(SESSION, {"session a": "no time", "session b": "no id"}, at=5)
     assert by_name(await refusals.all()) == {
         "session a": ("no time", 5),
         "session b": ("no id", 5),
     }
-    await refusals.forget(["session a", "session c"])
+    await refusals.forget(SESSION, ["session a", "session c"])
     assert by_name(await refusals.all()) == {"session b": ("no id", 5)}
-    await refusals.forget([])
+    await refusals.forget(SESSION, [])
     assert len(await refusals.all()) == 1
 
 
 async def test_the_same_reason_again_keeps_its_time_and_another_one_counts_anew(
     refusals: Refusals,
 ) -> None:
-    await refusals.note({"session a": "no time"}, at=5)
-    await refusals.note({"session a": "no time"}, at=6)
+    await refusals.note(SESSION, {"session a": "no time"}, at=5)
+    await refusals.note(SESSION, {"session a": "no time"}, at=6)
     assert by_name(await refusals.all()) == {"session a": ("no time", 5)}
-    await refusals.note({"session a": "no id"}, at=7)
+    await refusals.note(SESSION, {"session a": "no id"}, at=7)
     assert by_name(await refusals.all()) == {"session a": ("no id", 7)}
 
 
 async def test_each_remote_has_its_own(refusals: Refusals, records: Records) -> None:
     other = Refusals(records, space="other")
-    await refusals.note({"session a": "no time"}, at=5)
+    await refusals.note(SESSION, {"session a": "no time"}, at=5)
     assert await other.all() == []
-    await other.forget(["session a"])
+    await other.forget(SESSION, ["session a"])
     assert len(await refusals.all()) == 1
 
 
 async def test_any_number_of_them(refusals: Refusals) -> None:
-    await refusals.note({f"session {each}": "no time" for each in range(1_001)}, at=5)
+    await refusals.note(SESSION, {f"session {each}": "no time" for each in range(1_001)}, at=5)
     assert len(by_name(await refusals.all())) == 1_001
-    await refusals.forget([f"session {each}" for each in range(1, 1_001)])
+    assert len(await refusals.some(SESSION)) == MOST
+    await refusals.forget(SESSION, [f"session {each}" for each in range(1, 1_001)])
     assert by_name(await refusals.all()) == {"session 0": ("no time", 5)}
 
 
-async def test_nothing_refused_costs_one_call_however_much_is_taken(records: Records) -> None:
-    faults = Faults()
-    refusals = Refusals(FaultyRecords(records, faults), space="mirror")
-    await refusals.forget([f"session {each}" for each in range(1_000)])
-    await refusals.note({}, at=5)
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def counted(records: Records, faults: Faults) -> Refusals:
+    return Refusals(FaultyRecords(records, faults), space="mirror")
+
+
+async def test_nothing_refused_costs_one_call_however_much_is_taken(
+    counted: Refusals, faults: Faults
+) -> None:
+    await counted.forget(SESSION, (f"session {each}" for each in range(1_000)))
+    await counted.note(SESSION, {}, at=5)
     assert len(faults.calls) == 1
+
+
+async def test_reading_costs_one_call_however_many_others_there_are(
+    refusals: Refusals, counted: Refusals, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualstore.mirror.refusals.MOST", 10)
+    for number in range(8):
+        of = message_of(f"s{number}")
+        await refusals.note(of, {f"{of} m{each}": "no time" for each in range(3)}, at=5)
+    await refusals.note(EVENT, {"event e": "no type"}, at=5)
+    for kind, count in ((message_of("s7"), 3), (MESSAGE, 10), (EVENT, 1), (SESSION, 0)):
+        faults.calls.clear()
+        assert len(await counted.some(kind)) == count
+        assert len(faults.calls) == 1
+
+
+@pytest.mark.parametrize("others", ["s", "s1:", "s1: m", "s11", "S1"])
+async def test_no_session_has_the_messages_of_another(refusals: Refusals, others: str) -> None:
+    mine, other = message_of("s1"), message_of(others)
+    await refusals.note(mine, {f"{mine} m": "no time"}, at=5)
+    await refusals.note(other, {f"{other} n": "no time"}, at=6)
+    (found,) = await refusals.some(mine)
+    assert (found.what, found.session_id) == ("message of s1: m", "s1")
+    await refusals.forget_others(mine, ())
+    assert await refusals.some(mine) == []
+    (left,) = await refusals.all()
+    assert left.at == 6
 
 
 async def test_many_may_note_and_forget_at_once(refusals: Refusals, records: Records) -> None:
     other = Refusals(records, space="mirror")
     await asyncio.gather(
-        *(each.note({"session a": "no time", "b": "c"}, at=5) for each in [refusals, other] * 10)
+        *(
+            each.note(SESSION, {"session a": "no time", "b": "c"}, at=5)
+            for each in [refusals, other] * 10
+        )
     )
     assert by_name(await refusals.all()) == {"session a": ("no time", 5), "b": ("c", 5)}
-    await asyncio.gather(*(each.forget(["b"]) for each in [refusals, other] * 10))
+    await asyncio.gather(*(each.forget(SESSION, ["b"]) for each in [refusals, other] * 10))
     assert by_name(await refusals.all()) == {"session a": ("no time", 5)}
 
 
@@ -117,8 +166,10 @@ class Forgetful(FaultyRecords):
 async def test_what_is_forgotten_meanwhile_is_noted_all_the_same(
     refusals: Refusals, records: Records
 ) -> None:
-    await refusals.note({"session a": "no time"}, at=5)
-    await Refusals(Forgetful(records, Faults()), space="mirror").note({"session a": "no id"}, at=6)
+    await refusals.note(SESSION, {"session a": "no time"}, at=5)
+    await Refusals(Forgetful(records, Faults()), space="mirror").note(
+        SESSION, {"session a": "no id"}, at=6
+    )
     assert by_name(await refusals.all()) == {"session a": ("no id", 6)}
 
 
@@ -134,7 +185,7 @@ class Taking:
 
     async def sessions(self, *things: Any) -> Taken:
         return await self._intake.take(
-            self._store.sessions, things, session_copy, None, what="session"
+            self._store.sessions, things, session_copy, None, what=SESSION
         )
 
     async def messages(self, session_id: str, *things: Any) -> Taken:
@@ -143,7 +194,7 @@ class Taking:
             things,
             lambda thing: message_copy(thing, session_id=session_id),
             None,
-            what=f"message of {session_id}:",
+            what=message_of(session_id),
         )
 
 
