@@ -231,11 +231,7 @@ async def newest_before(
     limit: int | None,
 ) -> tuple[list[Entry], bool]:
     """The newest entries before a place, newest first, and whether there are more."""
-    wanted = dict(where)
-    if before is not None:
-        earlier = {"timestamp": {"$lt": before.created}}
-        beside = {"timestamp": before.created, "id": {"$lt": before.id}}
-        wanted = {"$and": [dict(where), {"$or": [earlier, beside]}]}
+    wanted = {"$and": [dict(where), older_than(before)]} if before else dict(where)
     found: list[Entry] = []
     cursor: str | None = None
     while True:
@@ -245,3 +241,9 @@ async def newest_before(
         cursor = page.next_cursor
         if cursor is None or len(found) == limit:
             return found, cursor is not None
+
+
+def older_than(place: Position) -> dict[str, Any]:
+    """As a filter."""
+    earlier = {"timestamp": {"$lt": place.created}}
+    return {"$or": [earlier, {"timestamp": place.created, "id": {"$lt": place.id}}]}

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from actions.context import Context, upstream_of
 from actions.cursors import to_cursor
 from actions.describing import event_of
-from actions.reading import known_lists, newest_before, refused_note, refused_of
+from actions.reading import known_lists, newest_before, older_than, refused_note, refused_of
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
 from dualstore.entry import Entry
@@ -97,21 +97,28 @@ class AllEvents(Question[EventList]):
         )
 
     async def _value(self) -> EventList:
-        where = self._wanted.where
-        self._total = await self._context.families.events.count(where or None)
-        entries, has_more = await newest_before(
-            self._context.families.events, where, self._before, self._wanted.k
-        )
-        cursor = None
-        if has_more and entries:
-            cursor = to_cursor(Position(entries[-1].timestamp, entries[-1].id), SCOPE)
+        where, manager = self._wanted.where, self._context.families.events
+        entries, has_more = await newest_before(manager, where, self._before, self._wanted.k)
+        last = Position(entries[-1].timestamp, entries[-1].id) if has_more and entries else None
+        cursor = None if last is None else to_cursor(last, SCOPE)
         self._here = entries
+        self._total = await self._counted(len(entries), last)
         return EventList(
             events=[event_of(each) for each in entries],
             total_count=self._total,
             filters=self._wanted.filters,
             next_cursor=cursor,
         )
+
+    async def _counted(self, shown: int, last: Position | None) -> int:
+        """What was looked through for the page isn't looked through again to count it."""
+        where, count = self._wanted.where, self._context.families.events.count
+        beside = [older_than(last)] if last else []
+        if self._before:
+            beside.append({"$not": older_than(self._before)})
+        if not beside:
+            return shown
+        return shown + await count({"$and": [{"$or": beside}, where]}) if where else await count()
 
     async def fetch(self) -> Told[list[Change]]:
         return await upstream_of(self._context).fetcher.events()

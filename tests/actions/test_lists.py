@@ -121,6 +121,29 @@ async def test_thousands_of_events_page_back_to_the_first_each_once(world: Doubl
     assert [each["id"] for each in some.events] == ["evt_003999", "evt_003997", "evt_003995"]
 
 
+@pytest.mark.parametrize("k", [1, 7, 299, 300, 301])
+async def test_what_is_asked_for_is_counted_alike_on_each_page(world: DoubleWorld, k: int) -> None:
+    await many_events(world.context, 600)
+    asked: dict[str, Any] = {"query": "S_1", "event_type": "told", "k": k}
+    found: list[str] = []
+    before: str | None = None
+    while before is not None or not found:
+        page = (await events.list(world.context, before=before, **asked)).value
+        assert page.total_count == 300
+        found += [each["id"] for each in page.events]
+        before = page.next_cursor if len(found) < 4 * k else None
+    assert found == [f"evt_{number:06}" for number in range(599, 0, -2)][: len(found)]
+
+
+async def test_events_that_all_fit_are_looked_through_once(world: DoubleWorld) -> None:
+    await many_events(world.context, 30)
+    world.faults.calls.clear()
+    answer = await events.list(world.context, query="ses_1")
+    assert answer.value.total_count == 15
+    assert "documents.count" not in world.faults.calls
+    assert world.faults.calls.count("documents.page") == 2  # before the remote was asked and after
+
+
 async def calls_for(world: DoubleWorld, count: int) -> list[str]:
     """What the stores are asked for a list of 50 among so many, warm and counted anew."""
     for number in range(len(world.double.sessions), count):
