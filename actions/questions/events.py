@@ -199,7 +199,8 @@ class OneEventOf(Question[OneEvent]):
         if not upstream.source.capabilities.has_history:
             return Told(None)
         told = await self._context.flights.join(SCOPE, upstream.fetcher.events)
-        found = next((each for each in told.content if each.id == self._id), None)
+        whole = (each for each in told.content if each.flaw is None)
+        found = next((each for each in whole if each.id == self._id), None)
         return Told(found, is_kept=told.is_kept, degraded=told.degraded)
 
     def shown(self, content: Change) -> tuple[OneEvent, bool]:

@@ -108,6 +108,8 @@ def message_copy(thing: Thing, *, session_id: str) -> Copy:
 def event_copy(change: Change, *, is_agent_task: bool, now: int) -> Copy:
     """The text has nothing that a message says, so that no search finds both for one reason."""
     check_key(change.id, "id")
+    if change.flaw is not None:
+        raise EntryError("event", change.flaw)
     metadata = known(
         session_id=change.session_id or None,
         type=change.type,

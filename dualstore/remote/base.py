@@ -60,6 +60,8 @@ class Change:
     type: str
     id: str
     data: Thing
+    flaw: str | None = None
+    """Why it can't be taken in, where it is known to have happened and nothing more."""
 
 
 class RemoteSource(Protocol):
@@ -100,7 +102,8 @@ class RemoteSource(Protocol):
     async def fetch_history(self, known: Mapping[str, int]) -> list[Change]:
         """What happened after the known sequence numbers, by session in the order it happened.
 
-        Sessions that aren't named are told from their beginning, deleted ones not at all. Raises
+        Sessions that aren't named are told from their beginning, deleted ones not at all. What
+        can't be read comes as a change of no session with its `flaw`, and hides no other. Raises
         `RemoteError` where `capabilities` don't have it.
         """
 

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, Final
+
+import orjson
 
 from dualstore.errors import RemoteError, shown
 from dualstore.remote.base import CONNECTED, Change, Thing
@@ -24,10 +27,9 @@ def is_message_id(text: str) -> bool:
 
 def things(content: Any, *, what: str) -> tuple[Thing, ...]:
     """A list of objects, each as it came."""
-    if not isinstance(content, list):
-        raise RemoteError(f"{what} must be a list, and not {_kind(content)}")
     return tuple(
-        _object(each, what=f"number {number} of {what}") for number, each in enumerate(content)
+        _object(each, what=f"number {number} of {what}")
+        for number, each in enumerate(_listed(content, what=what))
     )
 
 
@@ -51,13 +53,22 @@ def message(content: Any, session_id: str, message_id: str) -> Thing:
 
 
 def history(content: Any, known: Mapping[str, int]) -> list[Change]:
-    """What isn't known yet, by session and sequence."""
-    told = [
-        _durable(event, session="aggregate_id", what=f"number {number} of the history")
-        for number, event in enumerate(things(content, what="the history"))
-    ]
+    """What isn't known yet, by session and sequence; and what can't be read, of no session.
+
+    An answer of which nothing can be read is none.
+    """
+    told: list[tuple[str, int, Change]] = []
+    spoiled: list[Change] = []
+    for event in _listed(content, what="the history"):
+        try:
+            told.append(_durable(event, session="aggregate_id", what="an event of the history"))
+        except RemoteError as error:
+            spoiled.append(_spoiled(event, str(error)))
+    if spoiled and not told:
+        raise RemoteError(f"nothing of the history can be read: {spoiled[0].flaw}")
     told.sort(key=lambda one: (one[0], one[1]))
-    return [change for session_id, sequence, change in told if sequence > known.get(session_id, -1)]
+    new = [change for session_id, sequence, change in told if sequence > known.get(session_id, -1)]
+    return [*new, *spoiled]
 
 
 def frame(content: Any) -> Change | None:
@@ -79,7 +90,8 @@ def frame(content: Any) -> Change | None:
     )
 
 
-def _durable(event: Thing, *, session: str, what: str) -> tuple[str, int, Change]:
+def _durable(content: Any, *, session: str, what: str) -> tuple[str, int, Change]:
+    event = _object(content, what=what)
     session_id = _text(event.get(session), what=f"the {session} of {what}")
     sequence = event.get("seq")
     if type(sequence) is not int or sequence < 0:
@@ -87,6 +99,19 @@ def _durable(event: Thing, *, session: str, what: str) -> tuple[str, int, Change
     kind = _VERSION.sub("", _text(event.get("type"), what=f"the type of {what}"))
     data = _object(event.get("data"), what=f"the data of {what}")
     return session_id, sequence, Change(session_id, sequence, kind, _id(event, what=what), data)
+
+
+def _spoiled(event: Any, flaw: str) -> Change:
+    """Named by its id, else by what it says: the same one always by the same name."""
+    given = event.get("id") if isinstance(event, dict) else None
+    digest = blake2b(orjson.dumps(event), digest_size=8).hexdigest()
+    return Change("", None, "", given if isinstance(given, str) else digest, {}, flaw=flaw)
+
+
+def _listed(content: Any, *, what: str) -> list[Any]:
+    if not isinstance(content, list):
+        raise RemoteError(f"{what} must be a list, and not {_kind(content)}")
+    return content
 
 
 def _id(thing: Thing, *, what: str) -> str:

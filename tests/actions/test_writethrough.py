@@ -15,7 +15,7 @@ from tests.actions.conftest import Ticks
 from tests.actions.test_faults import changed
 from tests.actions.test_table import talk, texts
 from tests.actions.world import ABSENT, FINISHED, LISTS, RUNNING, STALE, DoubleWorld
-from tests.support.opencode_faults import not_found
+from tests.support.opencode_faults import answers, not_found
 
 LARGE = "x" * (13 * 1024 * 1024)
 
@@ -329,6 +329,27 @@ async def test_one_malformed_event_alone_hides_no_other(world: DoubleWorld) -> N
     after = await events.list(world.context)
     assert after.value.events == before.value.events
     assert len(await world.refused()) == 1
+
+
+async def test_an_event_with_a_broken_envelope_is_counted_and_hides_no_other(
+    world: DoubleWorld,
+) -> None:
+    session_id = world.session()
+    spoiled = {"id": "evt_bad", "aggregate_id": session_id, "type": "a", "data": {}}
+    world.line.fault_of = lambda request: (
+        answers(200, [spoiled, *world.double.history({}), {"seq": "?"}])
+        if request.url.path == "/sync/history"
+        else None
+    )
+    answer = await events.list(world.context)
+    assert [each["sessionID"] for each in answer.value.events] == [session_id]
+    assert any("evt_bad can't be kept: event: the seq of" in each for each in answer.degraded)
+    for _ in range(2):
+        assert len(await world.refused()) == 2
+        world.later(LISTS + STALE)
+        assert "2 can't be kept" in (await events.list(world.context)).degraded[0]
+    with pytest.raises(NotFoundError, match="nowhere"):
+        await events.get(world.context, "evt_bad")
 
 
 async def test_what_is_no_task_blocks_nothing(world: DoubleWorld) -> None:

@@ -1,6 +1,7 @@
 """OpenCode servers that are down, slow, busy, wrong, or somebody else."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
@@ -304,22 +305,38 @@ EVENT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("spoiled", "name", "flaw"),
     [
-        ({"id": None}, "the id of number 1 of the history must be a text, and not nothing"),
-        ({"aggregate_id": 5}, "the aggregate_id of number 1 .* must be a text, and not a number"),
-        ({"seq": "0"}, "the seq of number 1 of the history must be a number"),
-        ({"seq": -1}, "the seq"),
-        ({"seq": True}, "the seq"),
-        ({"type": []}, "the type of number 1 of the history must be a text, and not a list"),
-        ({"data": "x"}, "the data of number 1 of the history must be an object"),
+        (EVENT | {"id": None}, None, "the id of .* must be a text, and not nothing"),
+        (EVENT | {"aggregate_id": 5}, "evt_1", "the aggregate_id .* a text, and not a number"),
+        (EVENT | {"seq": "0"}, "evt_1", "the seq of an event of the history must be a number"),
+        (EVENT | {"seq": -1}, "evt_1", "the seq"),
+        (EVENT | {"seq": True}, "evt_1", "the seq"),
+        (EVENT | {"type": []}, "evt_1", "the type .* must be a text, and not a list"),
+        (EVENT | {"data": "x"}, "evt_1", "the data .* must be an object, and not a text"),
+        ({}, None, "the aggregate_id"),
+        (None, None, "an event of the history must be an object, and not nothing"),
+        ("text", None, "must be an object"),
     ],
 )
-async def test_a_history_that_is_none(
-    double: OpenCodeDouble, remote: OpenCodeRemote, wrong: dict[str, Any], told: str
+async def test_an_event_that_is_none_hides_no_other(
+    double: OpenCodeDouble, remote: OpenCodeRemote, spoiled: Any, name: str | None, flaw: str
 ) -> None:
-    double.faults.append(answers(200, [EVENT, EVENT | wrong]))
-    with _raises(RemoteError, told):
+    double.faults.append(answers(200, [spoiled, EVENT, spoiled]))
+    whole, *others = await remote.fetch_history({})
+    assert (whole.id, whole.session_id, whole.sequence, whole.flaw) == ("evt_1", "ses_1", 0, None)
+    assert others[0] == others[1]
+    assert (others[0].session_id, others[0].sequence) == ("", None)
+    assert others[0].id == name or (name is None and others[0].id)
+    assert re.search(flaw, others[0].flaw or "")
+
+
+async def test_a_history_that_is_none(double: OpenCodeDouble, remote: OpenCodeRemote) -> None:
+    double.faults.append(answers(200, {"events": [EVENT]}))
+    with _raises(RemoteError, "the history must be a list, and not an object"):
+        await remote.fetch_history({})
+    double.faults.append(answers(200, [EVENT | {"seq": None}, {}]))
+    with _raises(RemoteError, "nothing of the history can be read: the seq"):
         await remote.fetch_history({})
 
 
