@@ -1,8 +1,8 @@
 """The contracts of the document side.
 
 A `Database` is one place (a file, a MongoDB database). It gives the `DocumentStore` of each
-family and the `Records` that everything else is kept in. Every method is atomic per document;
-time is passed in as epoch milliseconds.
+family, the `Journal` of append-only logs, and the `Records` that everything else is kept in.
+Every method is atomic per document; time is passed in as epoch milliseconds.
 
 Any method may raise `UnavailableError` (nobody answered in time) or a `StorageError` (the store
 says that it can't). A write that raised may have taken effect; writing it again is safe.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
+from dualstore.documents.journal import Journal
 from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.family import FamilySpec
 from dualstore.filters import EVERYTHING, Filter
@@ -351,6 +352,7 @@ class Database(Protocol):
     """One place for documents. `async with` opens it; leaving closes what it opened itself."""
 
     records: Records
+    journal: Journal
 
     @abstractmethod
     async def family(self, spec: FamilySpec) -> DocumentStore:

@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from dualstore.documents.base import Order, Put
+from dualstore.documents.journal import JournalItem
 from dualstore.entry import check_key
 from dualstore.errors import (
     EntryTooLargeError,
@@ -107,6 +108,31 @@ def check_record_name(what: str, name: str) -> None:
             f"a record's {what} has 1 to {NAME_LIMIT} characters, none of them a control "
             f"character; {shown(name)} can't be one"
         )
+
+
+def check_log(name: str) -> str:
+    """The name of a log."""
+    check_record_name("log", name)
+    return name
+
+
+def check_items(items: Sequence[JournalItem], note: str) -> None:
+    """They are a row, and fit into one document of any backend."""
+    numbers = [item.seq for item in items]
+    if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        raise InvalidInputError("items must be numbered without gaps, and at least one")
+    if numbers[0] < 1 or len({item.id for item in items}) < len(items):
+        raise InvalidInputError("items are numbered from 1, and each has an id of its own")
+    size = size_of(note, *(item.text for item in items))
+    if size > MAX_BYTES:
+        raise EntryTooLargeError(
+            "items", f"take {size:,} bytes together; {MAX_BYTES:,} are the most in one step"
+        )
+
+
+def check_kinds(kinds: Iterable[str] | None) -> list[str] | None:
+    """In an order of their own, each once; None for all."""
+    return None if kinds is None else sorted(set(kinds))
 
 
 def check_question(**names: str | None) -> None:

@@ -14,6 +14,7 @@ from dualstore.documents.base import Database, DocumentStore, Health
 from dualstore.documents.families import record_family, recorded_specs, respec_family
 from dualstore.documents.mongo_collection import MongoCollection
 from dualstore.documents.mongo_documents import MongoDocuments
+from dualstore.documents.mongo_journal import MongoJournal
 from dualstore.documents.mongo_line import Line
 from dualstore.documents.mongo_records import MongoRecords
 from dualstore.documents.mongo_respec import MongoRederiver
@@ -27,7 +28,9 @@ DEFAULT_NAME: Final = "dualstore"
 
 # Step n makes layout n + 2 of layout n + 1. It may be cut off anywhere, or run in two processes
 # at once, so doing it again must change nothing.
-_MIGRATIONS: Final[tuple[Callable[["MongoDatabase"], Awaitable[None]], ...]] = ()
+_MIGRATIONS: Final[tuple[Callable[["MongoDatabase"], Awaitable[None]], ...]] = (
+    lambda database: database.prepare_journal(),
+)
 LAYOUT: Final = len(_MIGRATIONS) + 1
 
 _NAME_LIMIT: Final = 80
@@ -68,6 +71,8 @@ class MongoDatabase(Database):
         self._metrics = metrics or Metrics()
         self._line = Line(self._locate, timeout=timeout)
         self.records = MongoRecords(self._collection("dualstore.records"))
+        self._logs = MongoJournal(self._collection("dualstore.journal"))
+        self.journal = self._logs
 
     @classmethod
     def from_url(cls, url: str, *, timeout: float = 10.0, metrics: Metrics | None = None) -> Self:
@@ -144,11 +149,16 @@ class MongoDatabase(Database):
             )
         await self.records.prepare()
         if found is None:
+            await self.prepare_journal()
             await self.records.create(LAYOUT_SPACE, LAYOUT_KEY, LAYOUT)
         elif found.value < LAYOUT:
             for migrate in _MIGRATIONS[found.value - 1 :]:
                 await migrate(self)
             await self.records.replace(found, LAYOUT)
+
+    async def prepare_journal(self) -> None:
+        """What layout 2 has beside layout 1."""
+        await self._logs.prepare()
 
     def _collection(self, name: str) -> MongoCollection:
         return MongoCollection(self._database.get_collection(name), self._line)

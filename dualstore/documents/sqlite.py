@@ -12,6 +12,7 @@ from dualstore.documents.base import Database, DocumentStore, Health
 from dualstore.documents.families import record_family, recorded_specs, respec_family
 from dualstore.documents.sqlite_documents import SqliteDocuments
 from dualstore.documents.sqlite_errors import mapped
+from dualstore.documents.sqlite_journal import SqliteJournal
 from dualstore.documents.sqlite_lanes import Lanes, writing
 from dualstore.documents.sqlite_records import SqliteRecords
 from dualstore.documents.sqlite_respec import Rederiver
@@ -51,6 +52,7 @@ class SqliteDatabase(Database):
             partial(connect, create=False), self.path, width=READERS, name="reader"
         )
         self.records = SqliteRecords(writer=self._writer, readers=self._readers)
+        self.journal = SqliteJournal(writer=self._writer, readers=self._readers)
 
     async def __aenter__(self) -> Self:
         self._writer.start()

@@ -79,6 +79,16 @@ _LAYOUT_1: Final = (
     " record INTEGER NOT NULL, PRIMARY KEY (space, token)) WITHOUT ROWID",
 )
 
+_LAYOUT_2: Final = (
+    "CREATE TABLE journals (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " seq INTEGER NOT NULL, followed INTEGER NOT NULL DEFAULT 0, note TEXT NOT NULL)",
+    "CREATE INDEX journals_behind ON journals (name) WHERE followed < seq",
+    "CREATE TABLE journal_items (log INTEGER NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,"
+    " kind TEXT NOT NULL, text TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX journal_items_seq ON journal_items (log, seq)",
+    "CREATE UNIQUE INDEX journal_items_id ON journal_items (log, id)",
+)
+
 
 _PRAGMAS: Final = (
     # Sorting and temporary indexes never need a disk.
@@ -98,7 +108,10 @@ def _run_all(*statements: str) -> Callable[[sqlite3.Connection], None]:
     return run
 
 
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_run_all(*_LAYOUT_1),)
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
+    _run_all(*_LAYOUT_1),
+    _run_all(*_LAYOUT_2),
+)
 """Step n leads from layout n to layout n + 1. A released step never changes."""
 
 LAYOUT: Final = len(MIGRATIONS)

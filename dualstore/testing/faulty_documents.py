@@ -3,7 +3,7 @@
 Each method is written out, so that a change of a contract is a type error here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from dualstore.documents.base import (
@@ -25,6 +25,7 @@ from dualstore.documents.base import (
     Tally,
     Work,
 )
+from dualstore.documents.journal import LAST, Behind, Journal, JournalItem, Tip
 from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.family import FamilySpec
 from dualstore.filters import EVERYTHING, Filter
@@ -36,6 +37,7 @@ class FaultyDatabase(Wrapped[Database], Database):
     def __init__(self, inner: Database, faults: Faults) -> None:
         super().__init__(inner, faults)
         self.records = FaultyRecords(inner.records, faults)
+        self.journal = FaultyJournal(inner.journal, faults)
 
     async def family(self, spec: FamilySpec) -> DocumentStore:
         store = await self._faults.call("documents.family", self._inner.family, spec)
@@ -205,3 +207,44 @@ class FaultyRecords(Wrapped[Records], Records):
 
     async def find(self, space: str, tokens: Sequence[str]) -> dict[str, Record]:
         return await self._faults.call("records.find", self._inner.find, space, tokens)
+
+
+class FaultyJournal(Wrapped[Journal], Journal):
+    async def extend(self, log: str, items: Sequence[JournalItem], *, note: str) -> bool:
+        return await self._faults.call("journal.extend", self._inner.extend, log, items, note=note)
+
+    async def tip(self, log: str) -> Tip | None:
+        return await self._faults.call("journal.tip", self._inner.tip, log)
+
+    async def read(
+        self,
+        log: str,
+        *,
+        after: int = 0,
+        before: int = LAST,
+        kinds: Collection[str] | None = None,
+        limit: int | None = None,
+        backwards: bool = False,
+    ) -> list[JournalItem]:
+        return await self._faults.call(
+            "journal.read",
+            self._inner.read,
+            log,
+            after=after,
+            before=before,
+            kinds=kinds,
+            limit=limit,
+            backwards=backwards,
+        )
+
+    async def find(self, log: str, ids: Sequence[str]) -> dict[str, JournalItem]:
+        return await self._faults.call("journal.find", self._inner.find, log, ids)
+
+    async def behind(self, prefix: str, *, limit: int = 100) -> list[Behind]:
+        return await self._faults.call("journal.behind", self._inner.behind, prefix, limit=limit)
+
+    async def follow(self, log: str, *, through: int) -> None:
+        await self._faults.call("journal.follow", self._inner.follow, log, through=through)
+
+    async def remove(self, log: str) -> None:
+        await self._faults.call("journal.remove", self._inner.remove, log)

@@ -6,6 +6,7 @@ from typing import Any
 
 from dualstore.documents.base import Database, DocumentStore, Record, Settlement, Work
 from dualstore.documents.families import FAMILIES
+from dualstore.documents.journal import JournalItem
 from dualstore.filters import parse
 from dualstore.outbox import Failed, Retry
 from tests.documents.writing import LEASE, NOW, SPEC, done, draft, remote, version
@@ -58,6 +59,8 @@ async def prepare(database: Database, name: str) -> Stage:
     records = database.records
     record = await records.create(name, "kept", {"v": 1}, tokens=["t1", "t2"])
     await records.create(name, "other", [2], tokens=["t3"])
+    said = [JournalItem(seq, f"i{seq}", "said", f"text {seq}") for seq in (1, 2)]
+    await database.journal.extend(name, said, note="two")
     return Stage(database, store, name, works_held, record)
 
 
@@ -77,6 +80,9 @@ async def state_of(stage: Stage) -> Any:
         await stage.store.tally(),
         await stage.database.records.range(stage.space, limit=10**6),
         await stage.database.records.find(stage.space, ["t1", "t2", "t3", "t4", "t5"]),
+        await stage.database.journal.tip(stage.space),
+        await stage.database.journal.read(stage.space),
+        await stage.database.journal.behind(stage.space),
     )
 
 
@@ -155,6 +161,19 @@ async def _remove(stage: Stage) -> Any:
     return await stage.database.records.delete(stage.record)
 
 
+async def _extend(stage: Stage) -> Any:
+    items = [JournalItem(seq, f"i{seq}", "tool", f"text {seq}") for seq in (3, 4)]
+    return await stage.database.journal.extend(stage.space, items, note="four")
+
+
+async def _follow(stage: Stage) -> Any:
+    return await stage.database.journal.follow(stage.space, through=2)
+
+
+async def _remove_log(stage: Stage) -> Any:
+    return await stage.database.journal.remove(stage.space)
+
+
 async def _respec(stage: Stage) -> Any:
     spec = replace(SPEC, name=stage.space, author_key="role", filter_fields=("author",))
     await stage.database.respec(spec, now=LATER)
@@ -177,6 +196,9 @@ WRITES: dict[str, Act] = {
     "replace": _replace,
     "replace value": _replace_value,
     "remove": _remove,
+    "extend": _extend,
+    "follow": _follow,
+    "remove log": _remove_log,
     "respec": _respec,
 }
 """Done twice, each of these leaves what it leaves when it is done once."""
@@ -199,6 +221,10 @@ READS: dict[str, Act] = {
     "record": lambda stage: stage.database.records.get(stage.space, "kept"),
     "range": lambda stage: stage.database.records.range(stage.space, backwards=True),
     "find": lambda stage: stage.database.records.find(stage.space, ["t1", "t3"]),
+    "tip": lambda stage: stage.database.journal.tip(stage.space),
+    "read": lambda stage: stage.database.journal.read(stage.space, after=1, kinds=["said"]),
+    "find items": lambda stage: stage.database.journal.find(stage.space, ["i1", "nobody"]),
+    "behind": lambda stage: stage.database.journal.behind(stage.space),
     "health": lambda stage: stage.database.health(),
     "family": lambda stage: _count_in(stage.database.family(stage.store.spec)),
 }

@@ -117,6 +117,22 @@ async def test_the_layout_is_recorded_and_a_newer_one_is_left_untouched(
     assert list(raw["dualstore.records"].find()) == before
 
 
+async def test_a_database_from_before_there_were_journals_gets_their_indexes(
+    wire_server: WireServer, name: str, raw: Any
+) -> None:
+    async with MongoDatabase.from_url(f"{wire_server.url}/{name}") as database:
+        record = await database.records.get(LAYOUT_SPACE, LAYOUT_KEY)
+        assert record is not None
+        await database.records.replace(record, 1)
+    raw["dualstore.journal"].drop()
+    async with MongoDatabase.from_url(f"{wire_server.url}/{name}") as database:
+        record = await database.records.get(LAYOUT_SPACE, LAYOUT_KEY)
+        assert record is not None
+        assert record.value == LAYOUT
+    made = raw["dualstore.journal"].index_information().values()
+    assert {index["key"][0][0] for index in made} == {"_id", "ids", "due"}
+
+
 async def test_what_somebody_broke_is_corrupt(store: DocumentStore, raw: Any) -> None:
     await store.put([draft("a")], now=NOW)
     raw[SPEC.name].update_one({"_id": "a"}, {"$set": {"metadata": "{"}})

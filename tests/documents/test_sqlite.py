@@ -5,6 +5,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from dualstore.documents import sqlite_layout, sqlite_terms
 from dualstore.documents.base import DocumentStore, Settlement
+from dualstore.documents.journal import JournalItem
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.documents.sqlite_errors import mapped
 from dualstore.documents.sqlite_lanes import Lanes, writing
@@ -68,7 +70,7 @@ def test_an_error_without_a_code_is_a_storage_error() -> None:
 async def test_a_new_file_has_our_layout_and_is_in_wal_mode(tmp_path: Path) -> None:
     async with SqliteDatabase(tmp_path / "deep" / "er" / "a.db") as database:
         health = await database.health()
-    assert health.layout == sqlite_layout.LAYOUT == 1
+    assert health.layout == sqlite_layout.LAYOUT == 2
     assert ask_file(database.path, "PRAGMA journal_mode") == [("wal",)]
     assert ask_file(database.path, "PRAGMA application_id") == [(sqlite_layout.APPLICATION_ID,)]
 
@@ -84,13 +86,24 @@ async def test_an_older_layout_is_brought_forward_step_by_step(
         connection.execute("CREATE TABLE later (x)")
 
     monkeypatch.setattr(sqlite_layout, "MIGRATIONS", (*sqlite_layout.MIGRATIONS, step))
-    monkeypatch.setattr(sqlite_layout, "LAYOUT", 2)
+    monkeypatch.setattr(sqlite_layout, "LAYOUT", 3)
     async with SqliteDatabase(path) as database:
-        assert (await database.health()).layout == 2
+        assert (await database.health()).layout == 3
         record = await database.records.get("space", "key")
     assert record is not None
     assert record.value == "kept"
     assert ask_file(path, "SELECT count(*) FROM later") == [(0,)]
+
+
+async def test_a_file_from_before_there_were_journals_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        sqlite_layout.MIGRATIONS[0](connection)
+        connection.execute(f"PRAGMA application_id = {sqlite_layout.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+    async with SqliteDatabase(path) as database:
+        assert await database.journal.extend("log", [JournalItem(1, "a", "said", "x")], note="")
+        assert (await database.health()).layout == sqlite_layout.LAYOUT
 
 
 async def test_a_migration_that_fails_leaves_the_old_layout_untouched(
@@ -105,10 +118,10 @@ async def test_a_migration_that_fails_leaves_the_old_layout_untouched(
         connection.execute("CREATE TABLE later (x)")
 
     monkeypatch.setattr(sqlite_layout, "MIGRATIONS", (*sqlite_layout.MIGRATIONS, step))
-    monkeypatch.setattr(sqlite_layout, "LAYOUT", 2)
+    monkeypatch.setattr(sqlite_layout, "LAYOUT", 3)
     with pytest.raises(StorageError, match="already exists"):
         await SqliteDatabase(path).__aenter__()
-    assert ask_file(path, "PRAGMA user_version") == [(1,)]
+    assert ask_file(path, "PRAGMA user_version") == [(2,)]
     assert ask_file(path, "SELECT count(*) FROM sqlite_master WHERE name = 'later'") == [(0,)]
 
 
@@ -118,7 +131,7 @@ async def test_a_newer_layout_is_refused_and_left_alone(tmp_path: Path) -> None:
         pass
     ask_file(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StorageLayoutError, match="has layout 99, this release knows 1"):
+    with pytest.raises(StorageLayoutError, match="has layout 99, this release knows 2"):
         await SqliteDatabase(path).__aenter__()
     assert path.read_bytes() == before
 

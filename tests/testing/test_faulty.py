@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dualstore.documents.base import Database, DocumentStore, Records
+from dualstore.documents.journal import Journal
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.embedders.base import Embedder, Vectors, WordVectors
 from dualstore.embedders.static import StaticEmbedder
@@ -24,6 +25,7 @@ CONTRACTS: dict[type, str] = {
     Database: "documents",
     DocumentStore: "documents",
     Records: "records",
+    Journal: "journal",
     VectorPlace: "vectors.place",
     VectorIndex: "vectors.index",
     Embedder: "embedder",
@@ -62,14 +64,15 @@ class Echoes:
     """One of each contract, and the same ones made faulty."""
 
     def __init__(self) -> None:
-        index, store, records = Echo(VectorIndex), Echo(DocumentStore), Echo(Records)
+        index, store = Echo(VectorIndex), Echo(DocumentStore)
+        records, journal = Echo(Records), Echo(Journal)
         place = Echo(VectorPlace, answer=index)
-        database = Echo(Database, answer=store, records=records)
+        database = Echo(Database, answer=store, records=records, journal=journal)
         embedder = Echo(Embedder)
         self.faults = Faults()
         inner = Backends(cast(Any, database), cast(Any, place), cast(Any, embedder))
         self.faulty = faulty(inner, self.faults)
-        every = (database, store, records, place, index, embedder)
+        every = (database, store, records, journal, place, index, embedder)
         self.inner = {each.contract: each for each in every}
 
     async def part(self, contract: type) -> Any:
@@ -79,6 +82,7 @@ class Echoes:
         if contract is VectorIndex:
             return await vectors.index("a", dimension=1)
         same: dict[type, Any] = {Database: documents, Records: documents.records}
+        same |= {Journal: documents.journal}
         same |= {VectorPlace: vectors, Embedder: self.faulty.embedder}
         return same[contract]
 
