@@ -31,6 +31,11 @@ class KnownSession:
     """Messages that can't be taken in."""
 
     @property
+    def is_own(self) -> bool:
+        """It was written here, and the remote never told it."""
+        return self.entry is not None and self.entry.origin == LOCAL and not self.mark.is_told
+
+    @property
     def is_behind(self) -> bool:
         """It has news that its messages were not asked for since."""
         return self.mark.is_behind(self.entry.timestamp if self.entry else None)
@@ -127,7 +132,7 @@ async def _marks(context: Context, session_id: str) -> tuple[SessionMark, ListMa
 
 def is_settled(context: Context, known: KnownSession) -> bool:
     """The remote has no say in it: there is none, or the session is one of our own."""
-    return context.upstream is None or (known.entry is not None and known.entry.origin == LOCAL)
+    return context.upstream is None or known.is_own
 
 
 def session_age(context: Context, known: KnownSession) -> Age:

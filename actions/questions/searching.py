@@ -256,9 +256,11 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
 
 
 async def _are_all_covered(context: Context, store: DocumentStore) -> bool:
-    told = await store.tally(where=parse({"origin": {"$ne": LOCAL}}))
-    marks, none = await upstream_of(context).coverage.sessions(told), SessionMark()
-    return all(marks.get(each, none).covers(tally.newest) for each, tally in told.items())
+    here, written = await asyncio.gather(store.tally(), store.tally(where=parse({"origin": LOCAL})))
+    marks, none = await upstream_of(context).coverage.sessions(here), SessionMark()
+    known = {each: marks.get(each, none) for each in here}
+    told = [each for each in here if each not in written or known[each].is_told]
+    return all(known[each].covers(here[each].newest) for each in told)
 
 
 def _said(

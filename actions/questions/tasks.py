@@ -94,8 +94,7 @@ class OneTaskOf(Question[OneTask]):
             return Found(None, Age.EXPIRED, complete=False)
         self._is_here = True
         value = OneTask(task=described(task))
-        own = known.entry or entry
-        is_own = own is not None and own.origin == LOCAL
+        is_own = known.is_own if known.entry else entry is not None and entry.origin == LOCAL
         if context.upstream is None or is_own or known.is_gone:
             return Found(value, Age.FRESH, complete=True, degraded=notes_of(known))
         lifetimes = context.lifetimes

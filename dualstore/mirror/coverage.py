@@ -91,6 +91,11 @@ class SessionMark:
     updated: int | None = None
     """The session's update time that was known when its messages were asked for."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the remote has told the session, or its messages."""
+        return self.at is not None or self.messages is not None
+
     def is_behind(self, updated: int | None) -> bool:
         """Whether the session has news that its messages were not asked for since."""
         return self.updated is not None and updated is not None and updated > self.updated

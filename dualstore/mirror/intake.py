@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from dualstore.assembly import Family
-from dualstore.documents.base import PutOutcome
-from dualstore.entry import Draft
+from dualstore.documents.base import Put, PutOutcome
+from dualstore.entry import LOCAL, Draft, Entry, SourceVersion
 from dualstore.errors import EntryError, shown
 from dualstore.family import KEY_LIMIT
+from dualstore.filters import parse
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.kinds import Copy
 from dualstore.mirror.refusals import Kind, Refusals
@@ -37,6 +38,8 @@ class Taken:
     """By key."""
     refused: dict[str, str] = field(default_factory=dict)
     """Reasons, by what they are about."""
+    kept: set[str] = field(default_factory=set)
+    """Keys of what was written here since, and stays."""
 
     @property
     def is_outdated(self) -> bool:
@@ -63,7 +66,8 @@ class Intake:
     ) -> Taken:
         """All of them that can be taken in; the others end visible.
 
-        With `seen` nothing is replaced that changed since then.
+        With `seen` nothing is replaced that changed since then, nor what was written here and is
+        newer.
         """
         family = await manager.family()
         taken, readable = Taken(), list[_Told]()
@@ -79,6 +83,9 @@ class Intake:
                         taken.refused[_named(each, what)] = str(error)
                     if at % _CHECKED_AT_ONCE == 0:
                         await asyncio.sleep(0)
+                kept = await _written_here(family, drafts, seen or {})
+                taken.kept |= kept
+                taken.outcomes |= dict.fromkeys(kept, PutOutcome.UNCHANGED)
                 new = [draft for key, draft in drafts.items() if key not in taken.outcomes]
                 taken.outcomes |= await _put(family, new, seen)
         finally:
@@ -141,11 +148,35 @@ async def revisions_of(manager: DualStoreManager, keys: Sequence[str]) -> Revisi
 async def _put(
     family: Family, drafts: Sequence[Draft], seen: Revisions | None
 ) -> dict[str, PutOutcome]:
-    expect = None if seen is None else {each.id: seen.get(each.id, 0) for each in drafts}
     if not drafts:
         return {}
+    expect = None if seen is None else {each.id: seen.get(each.id, 0) for each in drafts}
     puts = await family.store.put(drafts, now=family.clock(), expect=expect)
-    return {put.id: put.outcome for put in puts}
+    outcomes = {put.id: put.outcome for put in puts}
+    # What was told after it was looked at is newer, even where the remote's clock went back.
+    back = {each.id for each in puts if expect and _is_back(each, expect)}
+    again = [each._replace(source_version=None) for each in drafts if each.id in back]
+    return outcomes | await _put(family, again, seen)
+
+
+def _is_back(put: Put, expect: Revisions) -> bool:
+    """Whether it was refused though nothing has changed here."""
+    return put.outcome is PutOutcome.OUTDATED and put.revision == expect[put.id]
+
+
+async def _written_here(family: Family, drafts: Mapping[str, Draft], seen: Revisions) -> set[str]:
+    """Those that were written here, unless the remote's is of a later time than that."""
+    ids = [each for each in drafts if each in seen]
+    if not ids:
+        return set()
+    where = parse({"origin": LOCAL, "id": {"$in": ids}})
+    found = await family.store.page(where, limit=len(ids))
+    return {each.id for each in found.entries if not _is_later(drafts[each.id], each)}
+
+
+def _is_later(draft: Draft, entry: Entry) -> bool:
+    version = draft.source_version
+    return version is not None and version.is_newer_than(SourceVersion("time", entry.updated_at))
 
 
 def _wake_soon(family: Family) -> None:

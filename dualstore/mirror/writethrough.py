@@ -21,7 +21,7 @@ from dualstore.mirror.coverage import (
 from dualstore.mirror.families import Families
 from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
-from dualstore.mirror.keys import message_key, messages_prefix, session_key
+from dualstore.mirror.keys import message_key, messages_prefix, parse_key, session_key
 from dualstore.mirror.kinds import event_copy, message_copy, session_copy
 from dualstore.mirror.refusals import EVENT, SESSION, message_of
 from dualstore.mirror.telling import text_at
@@ -71,6 +71,11 @@ class WriteThrough:
     ) -> Taken:
         """A list of sessions, asked for at that time; and the tasks that they are."""
         taken = await self._take_sessions(things, seen)
+        for each in taken.kept:
+            (session_id,) = parse_key(each).parts
+            await self._coverage.change_session(
+                session_id, lambda mark: mark if mark.at else replace(mark, at=at)
+            )
         if are_all:
             await self._intake.told_all(SESSION, taken)
             unlisted = await self._mine(self._families.sessions, seen.keys() - _named(things))
@@ -172,7 +177,7 @@ class WriteThrough:
     async def was_told(self, session_id: str) -> bool:
         """Whether it was this remote, and no other of that name, that told the session."""
         mark = await self._coverage.session(session_id)
-        if mark.at is not None or mark.messages is not None:
+        if mark.is_told:
             return True
         lists, entry = await self._coverage.lists(), session_key(session_id)
         return lists.sessions is not None and entry not in lists.unlisted

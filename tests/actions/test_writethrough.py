@@ -17,6 +17,7 @@ from tests.actions.test_table import talk, texts
 from tests.actions.world import ABSENT, FINISHED, LISTS, RUNNING, STALE, DoubleWorld
 from tests.support.opencode_faults import answers, not_found
 
+UNCOUNTED = "not all messages of 1 of these sessions are here, and counted"
 LARGE = "x" * (13 * 1024 * 1024)
 
 
@@ -53,7 +54,6 @@ def once(do: Callable[[], Any], *, times: int = 1) -> Callable[[httpx.Request], 
 
 
 async def test_what_is_written_here_meanwhile_stays(anywhere: DoubleWorld) -> None:
-    """And stays, as long as the remote has nothing newer."""
     world = anywhere
     session_id = world.session()
     message_id = world.double.add_message(session_id, "theirs")
@@ -62,27 +62,88 @@ async def test_what_is_written_here_meanwhile_stays(anywhere: DoubleWorld) -> No
     answer = await messages.get(world.context, session_id, message_id)
     entry = await world.context.families.messages.get(own["id"])
     assert entry is not None
-    # The remote was asked again after that, and so what it says now is newer.
-    assert (entry.revision, texts([answer.value.message])) == (2, ["theirs"])
-    assert world.line.requests.count(f"GET /session/{session_id}/message/{message_id}") == 2
+    assert (entry.revision, texts([answer.value.message])) == (1, ["mine"])
+    for _ in range(2):
+        world.later(FINISHED + STALE)
+        got = await sessions.get(world.context, session_id)
+        assert (texts(got.value.messages), got.complete, got.degraded) == (["mine"], True, ())
 
 
-async def test_what_is_always_written_here_meanwhile_is_left_alone(world: DoubleWorld) -> None:
+async def test_a_session_that_was_changed_here_stays_so_until_the_remote_has_news(
+    anywhere: DoubleWorld,
+) -> None:
+    world = anywhere
+    session_id = await talk(world, "one")
+    await sessions.list(world.context)
+    world.later(RUNNING)
+    own = {
+        "id": session_key(session_id),
+        "text": "Mine",
+        "timestamp": world.clock.now,
+        "metadata": {"session_id": session_id, "title": "Mine"},
+    }
+    await world.context.families.sessions.insert(own)
+    for _ in range(3):
+        world.later(LISTS + STALE)
+        listed = await sessions.list(world.context)
+        (info,) = listed.value.sessions
+        assert (info.title, listed.degraded) == ("Mine", (UNCOUNTED,))
+    asked = world.line.requests.count("GET /experimental/session")
+    assert asked == 4  # once each time: it is no reason to ask again
+    got = await sessions.get(world.context, session_id)
+    assert (got.value.session.title, texts(got.value.messages)) == ("Mine", ["one"])
+    assert (await messages.search(world.context, "one")).complete
+    world.double.now = world.clock.now
+    world.double.add_message(session_id, "two")
+    world.later(LISTS + STALE)
+    (info,) = (await sessions.list(world.context)).value.sessions
+    assert (info.title, info.message_count) == ("Talk", 1)
+    assert texts((await sessions.get(world.context, session_id)).value.messages) == ["one", "two"]
+
+
+async def test_an_update_time_that_goes_back_is_no_reason_to_ask_again(
+    anywhere: DoubleWorld,
+) -> None:
+    world = anywhere
+    session_id = world.session("Before")
+    await sessions.list(world.context)
+    session = world.double.sessions[session_id]
+    then = session["time"]["updated"] - 60_000
+    session |= {"title": "After", "time": {**session["time"], "updated": then}}
+    for time in (1, 2):
+        world.later(LISTS + STALE)
+        listed = await sessions.list(world.context)
+        assert (listed.degraded, listed.value.sessions[0].title) == ((UNCOUNTED,), "After")
+        assert world.line.requests.count("GET /experimental/session") == 1 + time
+    entry = await world.context.families.sessions.get(session_key(session_id))
+    assert entry is not None
+    assert (entry.timestamp, entry.revision) == (then, 2)
+    world.double.rename(session_id, "Later")
+    world.later(LISTS + STALE)
+    assert (await sessions.list(world.context)).value.sessions[0].title == "Later"
+
+
+async def test_what_others_always_take_in_meanwhile_is_left_alone(world: DoubleWorld) -> None:
     session_id = world.session()
     message_id = world.double.add_message(session_id, "theirs")
-    written = iter(range(100))
+    key, written = message_key(session_id, message_id), iter(range(100))
+    family = await world.context.families.messages.family()
 
     async def write() -> None:
-        own = own_message(session_id, message_id, f"mine {next(written)}")
-        await world.context.families.messages.insert(own)
+        draft = family.drafter.compose(
+            id=key, text=f"others {next(written)}", timestamp=1, metadata={}, origin="opencode"
+        )
+        marks = await family.store.marks([key])
+        expect = {each: mark.revision for each, mark in marks.items()}
+        await family.store.put([draft], now=1, expect=expect)
 
     world.line.meanwhile = once(write, times=100)
     answer = await messages.get(world.context, session_id, message_id)
     assert any("changed here meanwhile" in each for each in answer.degraded)
     world.line.meanwhile = None
-    entry = await world.context.families.messages.get(message_key(session_id, message_id))
+    entry = await world.context.families.messages.get(key)
     assert entry is not None
-    assert (entry.text, entry.origin) == ("mine 2", "local")
+    assert entry.text == "others 2"
     listed = await sessions.get(world.context, session_id)
     assert texts(listed.value.messages) == ["theirs"]  # nobody changed it this time
 
