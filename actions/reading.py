@@ -41,10 +41,14 @@ class KnownSession:
         return self.mark.is_behind(self.entry.timestamp if self.entry else None)
 
     @property
+    def lacks_some(self) -> bool:
+        """The remote has messages that can't be taken in. Of what is gone it has none."""
+        return self.refused > 0 and not self.is_missed
+
+    @property
     def is_gone(self) -> bool:
-        """The remote said so after it last listed the session."""
-        gone, listed = self.mark.gone_at, self.confirmed_by_lists
-        return gone is not None and (listed is None or gone >= listed)
+        """The remote said so, and hasn't told it since."""
+        return self.mark.gone_at is not None
 
     @property
     def is_missed(self) -> bool:

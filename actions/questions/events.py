@@ -90,7 +90,7 @@ class AllEvents(Question[EventList]):
         return Found(
             value,
             age_of(lists.events, context.lifetimes.lists, now=context.clock()),
-            complete=lists.events is not None and not refused,
+            complete=lists.events is not None,
             final=lists.events is not None,
             confirmed_at=lists.events,
             degraded=refused_note(refused),

@@ -66,7 +66,7 @@ class NewestMessages(Question[MessageList]):
         return Found(
             self._value(entries, has_more=has_more),
             messages_age(context, known, down_to),
-            complete=is_known and not (known.refused or known.is_behind),
+            complete=is_known and not (known.lacks_some or known.is_behind),
             final=known.is_gone or is_known,
             confirmed_at=known.mark.messages.at if known.mark.messages else None,
             degraded=notes_of(known),

@@ -15,6 +15,7 @@ from actions.reading import (
     known_lists,
     known_session,
     known_sessions,
+    refused_note,
     refused_of,
     session_infos,
 )
@@ -35,7 +36,7 @@ from dualstore.filters import parse
 from dualstore.metrics import ReadAnswered
 from dualstore.mirror.coverage import ListMarks, SessionMark
 from dualstore.mirror.keys import session_key
-from dualstore.mirror.refusals import EVENT, MESSAGE, SESSION
+from dualstore.mirror.refusals import EVENT, MESSAGE, MOST, SESSION
 from dualstore.search.results import Hit, Mode
 
 _MESSAGES_EACH: Final = 5
@@ -183,8 +184,8 @@ async def _search_events(context: Context, asked: Asked) -> Answer[EventHits]:
     )
     lists = await known_lists(context)
     is_told = context.upstream is None or lists.events is not None
-    complete = is_told and not await refused_of(context, EVENT)
-    return _said(context, value, complete, lists.events, found.degraded)
+    refused = refused_note(await refused_of(context, EVENT))
+    return _said(context, value, is_told, lists.events, [*found.degraded, *refused])
 
 
 async def _named(context: Context, asked: Asked) -> set[str]:
@@ -244,22 +245,43 @@ async def _is_all_here(context: Context, asked: Asked, lists: ListMarks) -> bool
     """Whether all that could be found has been told by the remote, and kept."""
     if asked.session_id is not None:
         known = await known_session(context, asked.session_id)
-        return is_counted(context, known) and not known.refused
-    refused = await asyncio.gather(*(refused_of(context, each) for each in (SESSION, MESSAGE)))
-    if lists.sessions is None or any(refused):
+        return is_counted(context, known) and not known.lacks_some
+    if lists.sessions is None or await refused_of(context, SESSION):
+        return False
+    if await _lacks_messages(context, lists):
         return False
     sessions = (await context.families.sessions.family()).store
     messages = (await context.families.messages.family()).store
     versions = await asyncio.gather(sessions.version(), messages.version())
     key = None if None in versions else (*versions, lists.sessions)
-    return await context.all_here.recall(key, lambda: _are_all_covered(context, sessions))
+    return await context.all_here.recall(key, lambda: _are_all_covered(context, sessions, lists))
 
 
-async def _are_all_covered(context: Context, store: DocumentStore) -> bool:
+async def _lacks_messages(context: Context, lists: ListMarks) -> bool:
+    """Whether the remote has messages that can't be taken in, in a session that it still has."""
+    refused = await upstream_of(context).refusals.some(MESSAGE)
+    ids = {each.session_id for each in refused if each.session_id is not None}
+    if not ids:
+        return False
+    entries = await context.families.sessions.get_many([session_key(each) for each in ids])
+    known = await known_sessions(context, list(entries.values()), lists)
+    missed = sum(each.is_missed for each in known)
+    return len(refused) == MOST or missed < len(ids)
+
+
+async def _are_all_covered(context: Context, store: DocumentStore, lists: ListMarks) -> bool:
+    """A session that the remote doesn't have any more lacks nothing that could be told."""
     here, written = await asyncio.gather(store.tally(), store.tally(where=parse({"origin": LOCAL})))
     marks, none = await upstream_of(context).coverage.sessions(here), SessionMark()
     known = {each: marks.get(each, none) for each in here}
-    told = [each for each in here if each not in written or known[each].is_told]
+    left_out = set(lists.unlisted)
+    told = [
+        each
+        for each, mark in known.items()
+        if (each not in written or mark.is_told)
+        and mark.gone_at is None
+        and session_key(each) not in left_out
+    ]
     return all(known[each].covers(here[each].newest) for each in told)
 
 

@@ -61,7 +61,7 @@ class OneSession(Question[SessionWithMessages]):
         return Found(
             value,
             older(session_age(self._context, known), messages_age(self._context, known, None)),
-            complete=is_known and not (known.refused or known.is_behind),
+            complete=is_known and not (known.lacks_some or known.is_behind),
             final=known.is_gone or is_known,
             confirmed_at=known.all_confirmed_at,
             degraded=notes_of(known),

@@ -76,6 +76,7 @@ class WriteThrough:
             await self._coverage.change_session(
                 session_id, lambda mark: mark if mark.at else replace(mark, at=at)
             )
+        await self._are_there(things, at=at)
         if are_all:
             await self._intake.told_all(SESSION, taken)
             unlisted = await self._mine(self._families.sessions, seen.keys() - _named(things))
@@ -83,6 +84,17 @@ class WriteThrough:
                 lambda marks: replace(marks, sessions=at, unlisted=tuple(unlisted))
             )
         return taken
+
+    async def _are_there(self, things: Iterable[Thing], *, at: int) -> None:
+        """Unless it was said since they were asked for, at that time, that they are gone."""
+        marks = await self._coverage.sessions(
+            filter(None, (text_at(each, "id") for each in things))
+        )
+        for session_id, mark in marks.items():
+            if mark.gone_at is not None and not at <= mark.gone_at <= self._clock():
+                await self._coverage.change_session(
+                    session_id, lambda mark: replace(mark, gone_at=None)
+                )
 
     async def take_session(
         self, session_id: str, thing: Thing, seen: Revisions, *, at: int

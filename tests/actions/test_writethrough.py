@@ -298,6 +298,41 @@ async def test_what_was_refused_and_is_gone_lacks_no_more(world: DoubleWorld) ->
     assert await world.refused() == []
 
 
+@pytest.mark.parametrize("how", ["the session is asked for", "all are listed"])
+async def test_what_was_refused_of_a_session_that_is_gone_keeps_nothing_incomplete(
+    anywhere: DoubleWorld, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = anywhere
+    monkeypatch.setattr("tests.support.opencode_model.place", lambda each: (0, each["info"]["id"]))
+    there, left = await talk(world, "there"), await talk(world, "one", "two")
+    spoiled(world, left, next(iter(world.double.infos[left])))
+    only_listed = await talk(world, "never read")
+    await sessions.list(world.context)
+    for each in (there, left):
+        await sessions.get(world.context, each)
+    assert not (await messages.search(world.context, "two")).complete
+    for each in (left, only_listed):
+        world.double.delete_session(each)
+        assert not (await messages.search(world.context, "two")).complete
+    world.later(FINISHED + STALE)
+    if how == "all are listed":
+        await sessions.list(world.context)
+    else:
+        for each in (left, only_listed):
+            await sessions.get(world.context, each)
+    await sessions.get(world.context, there)
+    assert (await messages.search(world.context, "two")).complete
+    scoped = await messages.search(world.context, "two", session_id=left)
+    assert (scoped.complete, texts([each.message for each in scoped.value.results])) == (
+        True,
+        ["two"],
+    )
+    got = await messages.list(world.context, left)
+    assert got.complete
+    assert any("1 can't be kept" in each for each in got.degraded)
+    assert len(await world.refused()) == 1
+
+
 async def test_a_message_that_is_too_large_is_answered_and_not_kept(world: DoubleWorld) -> None:
     session_id = world.session()
     message_id = world.double.add_message(session_id, LARGE)
@@ -541,6 +576,39 @@ async def test_a_clock_that_is_set_back_asks_again(world: DoubleWorld) -> None:
     assert (await sessions.get(world.context, session_id)).source == "local"
     assert (await sessions.list(world.context)).source == "local"
     assert world.asked == asked
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_gone(world: DoubleWorld) -> None:
+    session_id = world.session()
+    thing = world.double.sessions[session_id]
+    await sessions.list(world.context)
+    del world.double.sessions[session_id]
+    world.later(10 * FINISHED)
+    assert (await sessions.get(world.context, session_id)).value.session.gone_upstream
+    world.double.sessions[session_id] = thing
+    world.later(-9 * FINISHED)
+    (info,) = (await sessions.list(world.context)).value.sessions
+    assert info.gone_upstream is None
+
+
+async def test_who_is_found_gone_while_the_list_is_on_its_way_stays_so(world: DoubleWorld) -> None:
+    session_id = world.session()
+    await sessions.list(world.context)
+
+    async def delete(request: httpx.Request) -> None:
+        if request.url.path == "/experimental/session":
+            world.double.delete_session(session_id)
+            world.clock.advance(10)
+            await sessions.get(world.context, session_id)
+            world.clock.advance(10)
+
+    world.later(FINISHED + STALE)
+    world.line.meanwhile = delete
+    (info,) = (await sessions.list(world.context)).value.sessions
+    assert info.gone_upstream
+    world.line.meanwhile = None
+    (info,) = (await sessions.list(world.context)).value.sessions
+    assert info.gone_upstream
 
 
 async def test_a_clock_that_is_set_forward_only_makes_everything_old(world: DoubleWorld) -> None:
