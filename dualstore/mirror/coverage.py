@@ -1,20 +1,15 @@
 """What is known to be complete, and since when. Only a mark that is written here says so."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Final, NamedTuple
 
-from dualstore.documents.base import Record, Records
-from dualstore.errors import UnavailableError
+from dualstore.documents.base import Records
+from dualstore.mirror.changing import Changing, Value
 from dualstore.mirror.keys import keyed, session_key
+from dualstore.mirror.ledger import Ledger
 
 _LISTS: Final = "lists"
-_TRIES: Final = 50
-_AT_ONCE: Final = 1000
-
-Value = dict[str, Any]
 
 
 class Position(NamedTuple):
@@ -149,8 +144,8 @@ class Coverage:
     def __init__(self, records: Records, *, space: str) -> None:
         self._records = records
         self._space = space
-        self._sequences = f"{space}.sequences"
-        self._changing = WeakValueDictionary[tuple[str, str], asyncio.Lock]()
+        self._sequences = Ledger(records, space=f"{space}.sequences")
+        self._changing = Changing(records)
 
     async def lists(self) -> ListMarks:
         """What was told as a whole."""
@@ -190,53 +185,19 @@ class Coverage:
 
     async def sequences(self) -> dict[str, int]:
         """By session, how far its events were taken in."""
-        found: list[Record] = []
-        while some := await self._records.range(
-            self._sequences, after=found[-1].key if found else None, limit=_AT_ONCE
-        ):
-            found += some
-        return {each.value["session_id"]: each.value["sequence"] for each in found}
+        return await self._sequences.all()
 
     async def reach(self, sequences: Mapping[str, int]) -> None:
         """Events up to these were taken in; whoever got further stays there."""
-        keys = keyed(sequences, session_key)
-        known = await self._records.find(self._sequences, list(keys))
-        for key, session_id in keys.items():
-            sequence = sequences[session_id]
-            if key in known and known[key].value["sequence"] >= sequence:
-                continue
-
-            def reached(
-                value: Value | None, session: str = session_id, to: int = sequence
-            ) -> Value:
-                known = value["sequence"] if value else -1
-                return {"session_id": session, "sequence": max(known, to)}
-
-            await self._change(key, reached, space=self._sequences)
+        nameable = keyed(sequences, session_key).values()
+        await self._sequences.raise_to({each: sequences[each] for each in nameable})
 
     async def _value(self, key: str) -> Value | None:
         record = await self._records.get(self._space, key)
         return record.value if record else None
 
-    async def _change(
-        self, key: str, change: Callable[[Value | None], Value], *, space: str | None = None
-    ) -> None:
-        """One after the other here, so only other processes can come in between."""
-        space = space or self._space
-        lock = self._changing.setdefault((space, key), asyncio.Lock())
-        async with lock:
-            for _ in range(_TRIES):
-                if await self._changed(space, key, change):
-                    return
-        raise UnavailableError(f"the mark {key!r} is being changed by too many at once")
-
-    async def _changed(self, space: str, key: str, change: Callable[[Value | None], Value]) -> bool:
-        """False when somebody else came in between."""
-        record = await self._records.get(space, key)
-        if record is None:
-            return await self._records.create(space, key, change(None), tokens=[key]) is not None
-        value = change(record.value)
-        return value == record.value or await self._records.replace(record, value) is not None
+    async def _change(self, key: str, change: Callable[[Value | None], Value]) -> None:
+        await self._changing.change(self._space, key, change)
 
 
 def _list_marks(value: Value | None) -> ListMarks:
