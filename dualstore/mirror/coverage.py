@@ -145,6 +145,7 @@ class Coverage:
         self._records = records
         self._space = space
         self._sequences = Ledger(records, space=f"{space}.sequences")
+        self._listed = Ledger(records, space=f"{space}.listed")
         self._changing = Changing(records)
 
     async def lists(self) -> ListMarks:
@@ -191,6 +192,20 @@ class Coverage:
         """Events up to these were taken in; whoever got further stays there."""
         nameable = keyed(sequences, session_key).values()
         await self._sequences.raise_to({each: sequences[each] for each in nameable})
+
+    async def begin_anew(self, session_ids: Iterable[str]) -> None:
+        """They are gone: should one come back, its events count from the first on."""
+        await self._sequences.forget(keyed(session_ids, session_key).values())
+
+    async def note_listed(self, session_ids: Iterable[str]) -> None:
+        """The remote has told these, among others."""
+        nameable = keyed(session_ids, session_key).values()
+        await self._listed.raise_to(dict.fromkeys(nameable, 1))
+
+    async def was_listed(self, session_ids: Iterable[str]) -> list[str]:
+        """Those of them that the remote has told some time, whatever it leaves out now."""
+        listed = await self._listed.all()
+        return [each for each in session_ids if each in listed]
 
     async def _value(self, key: str) -> Value | None:
         record = await self._records.get(self._space, key)

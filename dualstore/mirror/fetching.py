@@ -18,6 +18,8 @@ OnRemoteDelete = Literal["keep", "drop"]
 """What becomes of a copy whose original is gone."""
 
 _TRIES: Final = 3
+_DROPPED_AT_ONCE: Final = 100
+"""Sessions that are asked for before a list is answered."""
 
 _T = TypeVar("_T")
 
@@ -58,7 +60,12 @@ class Fetcher:
         """All of them."""
 
         async def take(told: RemoteSessions, seen: Revisions, at: int) -> Taken:
-            return await self._through.take_sessions(told.items, seen, at=at, are_all=told.complete)
+            taken = await self._through.take_sessions(
+                told.items, seen, at=at, are_all=told.complete
+            )
+            if self._drops and told.complete:
+                await self._drop_unlisted(at)
+            return taken
 
         return await self._fetched(
             "sessions", self._remote.fetch_sessions, self._through.seen_sessions, take
@@ -158,6 +165,16 @@ class Fetcher:
             else:
                 await self._through.take_gone(session_id, at=at)
         return Taken()
+
+    async def _drop_unlisted(self, at: int) -> None:
+        """As `_drop_others`; of very many only some each time."""
+        for session_id in (await self._through.listing.left_out())[:_DROPPED_AT_ONCE]:
+            try:
+                told = await self._remote.fetch_session(session_id)
+            except (RemoteError, UnavailableError):
+                break
+            if told is None:
+                await self._session_is_gone(session_id, at)
 
     async def _drop_others(self, session_id: str, seen: Revisions, taken: Taken) -> None:
         """A list may be wrong: what it leaves out goes only when the remote says so itself."""

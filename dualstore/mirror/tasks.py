@@ -128,8 +128,15 @@ def _counts(task: AgentTask, change: Change) -> bool:
     if change.session_id != task.session_id or change.type == "session.deleted":
         return False
     if change.sequence is not None:
-        return task.sequence is None or change.sequence > task.sequence
+        is_new = task.sequence is None or change.sequence > task.sequence
+        return is_new or _begins_anew(task, change)
     return _is_later(event_order(change.id), task.heard)
+
+
+def _begins_anew(task: AgentTask, change: Change) -> bool:
+    """A session that was deleted and is back counts from the first on, in ids that go on."""
+    order = event_order(change.id)
+    return order is not None and task.heard is not None and _is_later(order, task.heard)
 
 
 def _is_later(order: int | None, heard: int | None) -> bool:

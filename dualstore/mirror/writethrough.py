@@ -21,8 +21,9 @@ from dualstore.mirror.coverage import (
 from dualstore.mirror.families import Families
 from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
-from dualstore.mirror.keys import message_key, messages_prefix, parse_key, session_key
+from dualstore.mirror.keys import keyed, message_key, messages_prefix, parse_key, session_key
 from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.mirror.listing import Listing
 from dualstore.mirror.refusals import EVENT, SESSION, message_of
 from dualstore.mirror.telling import text_at
 from dualstore.remote.base import Change, RemoteMessages, Thing
@@ -48,6 +49,7 @@ class WriteThrough:
         self._coverage = coverage
         self._origin = origin
         self._clock = clock
+        self.listing = Listing(coverage, clock=clock)
         self._tasks = TaskFollower(families.tasks, intake)
 
     async def seen_sessions(self) -> Revisions:
@@ -76,25 +78,13 @@ class WriteThrough:
             await self._coverage.change_session(
                 session_id, lambda mark: mark if mark.at else replace(mark, at=at)
             )
-        await self._are_there(things, at=at)
+        named = _named(things)
+        await self.listing.are_there(list(named.values()), at=at)
         if are_all:
             await self._intake.told_all(SESSION, taken)
-            unlisted = await self._mine(self._families.sessions, seen.keys() - _named(things))
-            await self._coverage.change_lists(
-                lambda marks: replace(marks, sessions=at, unlisted=tuple(unlisted))
-            )
+            others = await self._mine(self._families.sessions, seen.keys() - named.keys())
+            await self.listing.are_others(others, at=at)
         return taken
-
-    async def _are_there(self, things: Iterable[Thing], *, at: int) -> None:
-        """Unless it was said since they were asked for, at that time, that they are gone."""
-        marks = await self._coverage.sessions(
-            filter(None, (text_at(each, "id") for each in things))
-        )
-        for session_id, mark in marks.items():
-            if mark.gone_at is not None and not at <= mark.gone_at <= self._clock():
-                await self._coverage.change_session(
-                    session_id, lambda mark: replace(mark, gone_at=None)
-                )
 
     async def take_session(
         self, session_id: str, thing: Thing, seen: Revisions, *, at: int
@@ -177,6 +167,7 @@ class WriteThrough:
 
     async def take_gone(self, session_id: str, *, at: int) -> None:
         """The remote says that there is no such session any more."""
+        await self._coverage.begin_anew([session_id])
         await self._coverage.change_session(session_id, lambda mark: replace(mark, gone_at=at))
 
     async def drop_session(self, session_id: str, *, at: int) -> None:
@@ -184,15 +175,14 @@ class WriteThrough:
         mine = {"metadata.session_id": session_id, "origin": self._origin}
         for manager in self._families:
             await manager.delete_where(mine)
+        await self._intake.told_all(message_of(session_id), Taken())
+        await self._coverage.begin_anew([session_id])
         await self._coverage.change_session(session_id, lambda _: SessionMark(gone_at=at))
 
     async def was_told(self, session_id: str) -> bool:
         """Whether it was this remote, and no other of that name, that told the session."""
         mark = await self._coverage.session(session_id)
-        if mark.is_told:
-            return True
-        lists, entry = await self._coverage.lists(), session_key(session_id)
-        return lists.sessions is not None and entry not in lists.unlisted
+        return mark.is_told or bool(await self._coverage.was_listed([session_id]))
 
     async def left_out(self, seen: Revisions, taken: Taken) -> list[str]:
         """Messages that came from the remote, and that it doesn't tell any more."""
@@ -231,10 +221,9 @@ class WriteThrough:
         )
 
 
-def _named(things: Iterable[Thing]) -> set[str]:
-    """The keys of the sessions that are told of, also of those that can't be taken in."""
-    ids = (text_at(each, "id") for each in things)
-    return {session_key(each) for each in ids if each and is_nameable(each)}
+def _named(things: Iterable[Thing]) -> dict[str, str]:
+    """The sessions that are told of by their keys, also those that can't be taken in."""
+    return keyed(filter(None, (text_at(each, "id") for each in things)), session_key)
 
 
 def _without_project(session: Thing) -> Thing:

@@ -236,6 +236,38 @@ async def test_a_long_absence_is_caught_up_with(world: DoubleWorld) -> None:
     assert whole.value.session.message_count == 151
 
 
+@pytest.mark.parametrize("how", ["it is asked for", "all are listed"])
+async def test_a_session_that_was_only_ever_listed_is_dropped(
+    dropping: DoubleWorld, how: str
+) -> None:
+    world = dropping
+    stays, goes, back = (world.session(each) for each in ("stays", "goes", "is left out once"))
+    await sessions.list(world.context)
+    world.double.delete_session(goes)
+    thing = world.double.sessions[back]
+    world.later(LISTS + STALE)
+    if how == "it is asked for":
+        world.later(FINISHED)
+        with pytest.raises(NotFoundError):
+            await sessions.get(world.context, goes)
+    else:
+        world.line.cut(
+            changed(
+                world.double,
+                lambda told, path: (
+                    [each for each in told if each["id"] != back]
+                    if path.endswith("/session")
+                    else told
+                ),
+            )
+        )
+        await sessions.list(world.context)
+    listed = await sessions.list(world.context)
+    assert {each.id for each in listed.value.sessions} == {stays, back}
+    assert thing == world.double.sessions[back]
+    assert await world.context.families.sessions.count() == 2
+
+
 # What can't be taken in
 
 
@@ -296,6 +328,37 @@ async def test_what_was_refused_and_is_gone_lacks_no_more(world: DoubleWorld) ->
     assert (await sessions.get(world.context, session_id)).complete
     assert (await sessions.list(world.context)).complete
     assert await world.refused() == []
+
+
+@pytest.mark.parametrize("how", ["the session is asked for", "all are listed"])
+async def test_what_happens_in_a_session_that_is_back_is_told_from_its_beginning(
+    world: DoubleWorld, how: str
+) -> None:
+    """The numbers of its events start again."""
+    parent = world.session("parent")
+    session_id = world.session("child", parent=parent)
+    for number in range(5):
+        world.double.add_message(session_id, str(number))
+    await tasks.list(world.context)
+    before = (await events.list(world.context, session_id=session_id)).value.total_count
+    thing, double = world.double.sessions[session_id], world.double
+    infos, parts = double.infos[session_id], double.parts[session_id]
+    double.delete_session(session_id)
+    world.later(FINISHED + STALE)
+    if how == "all are listed":
+        await sessions.list(world.context)
+    else:
+        await sessions.get(world.context, session_id)
+    double.sessions[session_id], double.events[session_id] = thing, []
+    double.infos[session_id], double.parts[session_id] = infos, parts
+    now = double.now = world.clock.now
+    times = {"created": now, "completed": now + 1}
+    double.add_message(session_id, "done", role="assistant", finish="stop", time=times)
+    world.later(FINISHED + STALE)
+    await tasks.list(world.context)
+    listed = await events.list(world.context, session_id=session_id)
+    assert listed.value.total_count == before + len(double.events[session_id])
+    assert (await tasks.get(world.context, session_id)).value.task.status == "completed"
 
 
 @pytest.mark.parametrize("how", ["the session is asked for", "all are listed"])

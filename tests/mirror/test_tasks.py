@@ -333,10 +333,23 @@ def test_changes_of_other_sessions_do_not_count() -> None:
 
 def test_what_is_not_above_the_sequence_does_not_count() -> None:
     task = replace(BEGUN, sequence=5)
-    change = Told(order=BASE + 9).ended("msg_1", 1)
+    change = Told(order=BASE - 9).ended("msg_1", 1)
     for sequence in (0, 4, 5):
         assert followed(task, replace(change, sequence=sequence), at=AT) is task
     assert ends(replace(change, sequence=6), task=task)[0] == "completed"
+
+
+def test_a_session_that_begins_anew_counts_from_its_first_change_on() -> None:
+    task = replace(BEGUN, sequence=5)
+    ended = Told(order=BASE + 9).ended("msg_1", 1)
+    assert ended.sequence == 0
+    after = followed(task, ended, at=AT)
+    assert after is not None
+    assert (after.status, after.sequence) == ("completed", 0)
+    assert followed(after, replace(ended, sequence=5), at=AT) is not after
+    assert followed(after, ended, at=AT) is after
+    nameless = replace(ended, id="of another form")
+    assert followed(task, nameless, at=AT) is task
 
 
 def test_what_is_told_once_does_not_count_after_something_newer() -> None:
