@@ -13,6 +13,7 @@ from dualstore.metrics import Metrics
 from dualstore.mirror.coverage import Coverage
 from dualstore.mirror.families import Families
 from dualstore.mirror.fetching import Fetcher
+from dualstore.mirror.followed import Lease
 from dualstore.mirror.freshness import Lifetime, Lifetimes
 from dualstore.mirror.guarding import GuardedRemote
 from dualstore.mirror.intake import Intake
@@ -65,7 +66,8 @@ class Context:
             lists = await self.upstream.coverage.lists()
             for kind, told in (("sessions", lists.sessions), ("events", lists.events)):
                 if told is not None:
-                    found[kind, "sync_lag_ms"] = max(0, self.clock() - told)
+                    last = max(told, lists.kept_at or 0)
+                    found[kind, "sync_lag_ms"] = max(0, self.clock() - last)
         return found
 
     @property
@@ -143,7 +145,14 @@ def _upstream(
         clock=clock,
         metrics=metrics,
     )
-    return Upstream(source, coverage, refusals, fetcher, Sync(source, fetcher, coverage))
+    sync = Sync(
+        source,
+        fetcher,
+        coverage,
+        lease=lambda: Lease(records, space=space, clock=clock),
+        clock=clock,
+    )
+    return Upstream(source, coverage, refusals, fetcher, sync)
 
 
 def _lifetimes(settings: Settings) -> Lifetimes:

@@ -65,12 +65,27 @@ class KnownSession:
     @property
     def confirmed_at(self) -> int | None:
         """When the remote last told it."""
-        told = [each for each in (self.mark.at, self.confirmed_by_lists) if each is not None]
-        return max(told, default=None)
+        told = (self.mark.at, self.confirmed_by_lists, self.kept_at)
+        return max((each for each in told if each is not None), default=None)
+
+    @property
+    def kept_at(self) -> int | None:
+        """When it was last known to be here as it is there because it is followed."""
+        followed = self.lists.followed
+        if followed is None or self.entry is None or self.mark.reached is None:
+            return None
+        return None if session_id_of(self.entry) in followed.failing else followed.kept_at
+
+    @property
+    def messages_at(self) -> int | None:
+        """When the remote last told the newest messages."""
+        return self.mark.messages.at if self.mark.messages else None
 
     @property
     def all_confirmed_at(self) -> int | None:
         """When the remote last told it and all its messages."""
+        if self.kept_at is not None:
+            return self.confirmed_at
         stretch = self.mark.messages
         told = [self.confirmed_at, *((stretch.at, stretch.deep_at) if stretch else ())]
         return min((each for each in told if each is not None), default=None)
@@ -139,10 +154,27 @@ def is_settled(context: Context, known: KnownSession) -> bool:
     return context.upstream is None or known.is_own
 
 
+def is_kept(context: Context, known: KnownSession) -> bool:
+    """Whether all that happens to it is taken in: then it is so now."""
+    return known.kept_at is not None and known.lists.is_kept(now=context.clock())
+
+
+def list_age(context: Context, lists: ListMarks, told_at: int | None) -> Age:
+    """Of something that the remote tells as a whole."""
+    now = context.clock()
+    is_fresh = told_at is not None and lists.is_kept(now=now)
+    return Age.FRESH if is_fresh else age_of(told_at, context.lifetimes.lists, now=now)
+
+
+def list_told_at(lists: ListMarks, told_at: int | None) -> int | None:
+    """When it was last known to be so."""
+    return told_at and max(told_at, lists.kept_at or 0)
+
+
 def session_age(context: Context, known: KnownSession) -> Age:
     """Of the session itself."""
     now, lifetimes = context.clock(), context.lifetimes
-    if is_settled(context, known):
+    if is_settled(context, known) or is_kept(context, known):
         return Age.FRESH
     if known.is_gone:
         return age_of(known.mark.gone_at, lifetimes.finished, now=now)
@@ -159,6 +191,8 @@ def messages_age(context: Context, known: KnownSession, down_to: Position | None
         return session_age(context, known)
     if stretch is None or known.is_behind:
         return Age.EXPIRED
+    if is_kept(context, known):
+        return Age.FRESH
     updated = known.entry.timestamp if known.entry else now
     age = age_of(stretch.at, lifetimes.of_session(updated, now=now), now=now)
     if down_to is not None and down_to >= stretch.head:

@@ -7,7 +7,15 @@ from typing import Any, Final, NamedTuple
 from actions.context import Context, upstream_of
 from actions.cursors import to_cursor
 from actions.describing import event_of
-from actions.reading import known_lists, newest_before, older_than, refused_note, refused_of
+from actions.reading import (
+    known_lists,
+    list_age,
+    list_told_at,
+    newest_before,
+    older_than,
+    refused_note,
+    refused_of,
+)
 from actions.readthrough import Found, Question
 from actions.shapes import EventFilters, EventList, OneEvent
 from dualstore.entry import Entry
@@ -15,7 +23,7 @@ from dualstore.errors import EntryError, InvalidNameError
 from dualstore.filters import matches, parse
 from dualstore.mirror.coverage import Position
 from dualstore.mirror.fetching import Told
-from dualstore.mirror.freshness import Age, age_of
+from dualstore.mirror.freshness import Age
 from dualstore.mirror.keys import event_key, parse_key
 from dualstore.mirror.kinds import Copy, event_copy
 from dualstore.mirror.refusals import EVENT
@@ -89,10 +97,10 @@ class AllEvents(Question[EventList]):
         refused = await refused_of(context, EVENT)
         return Found(
             value,
-            age_of(lists.events, context.lifetimes.lists, now=context.clock()),
+            list_age(context, lists, lists.events),
             complete=lists.events is not None,
             final=lists.events is not None,
-            confirmed_at=lists.events,
+            confirmed_at=list_told_at(lists, lists.events),
             degraded=refused_note(refused),
         )
 

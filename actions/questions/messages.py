@@ -10,6 +10,7 @@ from actions.reading import (
     GONE,
     KnownSession,
     are_known,
+    is_kept,
     is_settled,
     known_marks,
     known_session,
@@ -68,7 +69,7 @@ class NewestMessages(Question[MessageList]):
             messages_age(context, known, down_to),
             complete=is_known and not (known.lacks_some or known.is_behind),
             final=known.is_gone or is_known,
-            confirmed_at=known.mark.messages.at if known.mark.messages else None,
+            confirmed_at=known.kept_at or known.messages_at,
             degraded=notes_of(known),
         )
 
@@ -165,9 +166,10 @@ class OneMessageOf(Question[OneMessage]):
         told_at = _told_at(entry, known.mark.messages, mark)
         gone_at = _gone_at(known, mark, told_at)
         lifetime = lifetimes.finished if gone_at or _is_final(entry) else lifetimes.running
+        is_fresh = is_kept(self._context, known) and not known.is_behind
         return Found(
             value,
-            age_of(gone_at or told_at, lifetime, now=now),
+            Age.FRESH if is_fresh else age_of(gone_at or told_at, lifetime, now=now),
             complete=True,
             confirmed_at=gone_at or told_at,
             degraded=(GONE,) if gone_at else (),

@@ -15,6 +15,8 @@ from actions.reading import (
     known_lists,
     known_session,
     known_sessions,
+    list_age,
+    list_told_at,
     messages_age,
     notes_of,
     refused_note,
@@ -26,7 +28,7 @@ from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
 from dualstore.errors import RemoteError, StorageError, UnavailableError
 from dualstore.mirror.fetching import Told
-from dualstore.mirror.freshness import Age, age_of, older
+from dualstore.mirror.freshness import Age, older
 from dualstore.mirror.kinds import message_copy, session_copy
 from dualstore.mirror.refusals import SESSION
 from dualstore.remote.base import RemoteMessages, RemoteSessions, Thing
@@ -165,7 +167,7 @@ class AllSessions(Question[SessionList]):
         )
         age = Age.FRESH
         if context.upstream is not None:
-            age = age_of(lists.sessions, context.lifetimes.lists, now=context.clock())
+            age = list_age(context, lists, lists.sessions)
         known = await known_sessions(context, page.entries, lists)
         value = self._here = await self._value(known, everything)
         uncounted = sum(not is_counted(context, each) for each in known)
@@ -176,7 +178,7 @@ class AllSessions(Question[SessionList]):
             age,
             complete=is_listed and not refused,
             final=is_listed,
-            confirmed_at=lists.sessions,
+            confirmed_at=list_told_at(lists, lists.sessions),
             degraded=(*((note,) if uncounted else ()), *refused_note(refused)),
         )
 

@@ -5,7 +5,14 @@ import asyncio
 from actions.context import Context, upstream_of
 from actions.describing import described, readable_task
 from actions.questions.events import SCOPE
-from actions.reading import known_lists, known_session, newest_before, notes_of
+from actions.reading import (
+    is_kept,
+    known_lists,
+    known_session,
+    list_told_at,
+    newest_before,
+    notes_of,
+)
 from actions.readthrough import Found, Question
 from actions.shapes import OneTask, TaskList
 from dualstore.entry import LOCAL
@@ -37,11 +44,14 @@ class AllTasks(Question[TaskList]):
         value = await self._value()
         if context.upstream is None:
             return Found(value, Age.FRESH, complete=True)
+        age = Age.FRESH
+        if lists.sessions is None or not lists.is_kept(now=context.clock()):
+            age = _age(context, lists.sessions, lists.events, context.lifetimes.lists)
         return Found(
             value,
-            _age(context, lists.sessions, lists.events, context.lifetimes.lists),
+            age,
             complete=lists.sessions is not None,
-            confirmed_at=lists.sessions,
+            confirmed_at=list_told_at(lists, lists.sessions),
         )
 
     async def _value(self) -> TaskList:
@@ -97,6 +107,8 @@ class OneTaskOf(Question[OneTask]):
         is_own = known.is_own if known.entry else entry is not None and entry.origin == LOCAL
         if context.upstream is None or is_own or known.is_gone:
             return Found(value, Age.FRESH, complete=True, degraded=notes_of(known))
+        if is_kept(context, known):
+            return Found(value, Age.FRESH, complete=True, confirmed_at=known.confirmed_at)
         lifetimes = context.lifetimes
         lifetime = lifetimes.running if task.status == "running" else lifetimes.finished
         return Found(

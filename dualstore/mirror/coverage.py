@@ -1,11 +1,12 @@
 """What is known to be complete, and since when. Only a mark that is written here says so."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from dualstore.documents.base import Records
 from dualstore.mirror.changing import Changing, Value
+from dualstore.mirror.followed import FOLLOWED, Followed
 from dualstore.mirror.keys import keyed, session_key
 from dualstore.mirror.ledger import Ledger
 
@@ -35,6 +36,12 @@ class Stretch:
     def reaches(self, position: Position) -> bool:
         """Whether all from there on are known."""
         return self.oldest is None or self.oldest <= position
+
+    def confirmed(self, at: int, newest: Position) -> "Stretch":
+        """After all that has changed since was told; a stretch of only some stays as it was."""
+        if self.oldest is not None:
+            return self
+        return replace(self, at=at, deep_at=at, newest=max(self.newest, newest))
 
     def to_record(self) -> Value:
         """As JSON."""
@@ -74,6 +81,14 @@ def stretched(known: Stretch | None, fetched: Fetched) -> Stretch:
     return replace(known, at=at, newest=newest, head=oldest)
 
 
+class Reached(NamedTuple):
+    """Up to which change of a session all that is kept of it is so."""
+
+    sequence: int
+    """-1 for a session of which no change is told."""
+    event_id: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class SessionMark:
     """What is known of one session. None for what never happened."""
@@ -85,6 +100,8 @@ class SessionMark:
     messages: Stretch | None = None
     updated: int | None = None
     """The session's update time that was known when its messages were asked for."""
+    reached: Reached | None = None
+    """None while nobody has read all of it, and of what happened in it."""
 
     @property
     def is_told(self) -> bool:
@@ -104,13 +121,14 @@ class SessionMark:
         """As JSON."""
         messages = self.messages and self.messages.to_record()
         times = {"at": self.at, "gone_at": self.gone_at, "updated": self.updated}
-        return {**times, "messages": messages}
+        return {**times, "messages": messages, "reached": self.reached and list(self.reached)}
 
     @classmethod
     def from_record(cls, value: Value) -> "SessionMark":
         """The opposite of `to_record`."""
         messages = value["messages"] and Stretch.from_record(value["messages"])
-        return cls(value["at"], value["gone_at"], messages, value.get("updated"))
+        reached = value.get("reached") and Reached(*value["reached"])
+        return cls(value["at"], value["gone_at"], messages, value.get("updated"), reached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +139,25 @@ class ListMarks:
     unlisted: tuple[str, ...] = ()
     """Keys of sessions that are here, and that the remote didn't name when it told all."""
     events: int | None = None
+    followed: Followed | None = None
+    """Who follows what happens; it is on record by itself."""
 
     def to_record(self) -> Value:
         """As JSON."""
-        return {**asdict(self), "unlisted": list(self.unlisted)}
+        return {"sessions": self.sessions, "unlisted": list(self.unlisted), "events": self.events}
 
     def confirmed(self, session_key: str) -> int | None:
         """When the session was told among all of them."""
         return None if session_key in self.unlisted else self.sessions
+
+    @property
+    def kept_at(self) -> int | None:
+        """When all of it was last known to be so because it is followed."""
+        return self.followed.kept_at if self.followed else None
+
+    def is_kept(self, *, now: int) -> bool:
+        """Whether it is followed, and nothing can have been missed."""
+        return self.followed is not None and self.followed.is_current(now=now)
 
 
 class Mark(NamedTuple):
@@ -149,9 +178,12 @@ class Coverage:
         self._changing = Changing(records)
 
     async def lists(self) -> ListMarks:
-        """What was told as a whole."""
-        record = await self._records.get(self._space, _LISTS)
-        return _list_marks(record.value if record else None)
+        """What was told as a whole, and whether that is still so."""
+        found = await self._records.find(self._space, [_LISTS, FOLLOWED])
+        marks = _list_marks(found[_LISTS].value if _LISTS in found else None)
+        if FOLLOWED not in found:
+            return marks
+        return replace(marks, followed=Followed.from_record(found[FOLLOWED].value))
 
     async def change_lists(self, change: Callable[[ListMarks], ListMarks]) -> None:
         """Replace the marks by what `change` makes of them, whoever else does so meanwhile."""

@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
 from dualstore.errors import DualStoreError, RemoteError, UnavailableError
 from dualstore.metrics import Metrics, WrittenThrough
-from dualstore.mirror.coverage import Coverage
+from dualstore.mirror.coverage import Coverage, Reached
 from dualstore.mirror.intake import Revisions, Taken
 from dualstore.mirror.keys import parse_key
 from dualstore.mirror.writethrough import WriteThrough
@@ -86,8 +86,12 @@ class Fetcher:
             take,
         )
 
-    async def messages(self, session_id: str, *, newest: int | None) -> Told[RemoteMessages | None]:
-        """The newest of a session, or all; None when there is no such session."""
+    async def messages(
+        self, session_id: str, *, newest: int | None, reached: Reached | None = None
+    ) -> Told[RemoteMessages | None]:
+        """The newest of a session, or all; None when there is no such session. `reached` is the
+        last change that is known of it before.
+        """
         updated: int | None = None
 
         async def see() -> Revisions:
@@ -99,7 +103,7 @@ class Fetcher:
             if told is None:
                 return await self._session_may_be_gone(session_id, at)
             taken = await self._through.take_messages(
-                session_id, told, seen, at=at, updated=updated
+                session_id, told, seen, at=at, updated=updated, reached=reached
             )
             if self._drops and told.next_cursor is None:
                 await self._drop_others(session_id, seen, taken)
@@ -118,18 +122,55 @@ class Fetcher:
         async def take(told: Thing | None, seen: Revisions, at: int) -> Taken:
             if told is not None:
                 return await self._through.take_message(session_id, told, seen, at=at)
-            if self._drops:
-                await self._through.drop_messages(seen)
-            elif seen:
-                await self._through.take_gone_message(session_id, message_id, at=at)
+            await self._messages_are_gone(seen, at)
             return Taken()
 
         return await self._fetched(
             "message",
             lambda: self._remote.fetch_message(session_id, message_id),
-            lambda: self._through.seen_message(session_id, message_id),
+            lambda: self._through.seen_some(session_id, [message_id]),
             take,
         )
+
+    async def news(
+        self, session_id: str, message_ids: Collection[str], *, reached: Reached | None
+    ) -> Told[list[Thing]]:
+        """Messages that have changed, when all the others are known to be as they were."""
+        updated: int | None = None
+        gone: list[str] = []
+
+        async def see() -> Revisions:
+            nonlocal updated
+            updated = await self._through.updated_of(session_id)
+            return await self._through.seen_some(session_id, message_ids)
+
+        async def ask() -> list[Thing]:
+            fetch = self._remote.fetch_message
+            told = {each: await fetch(session_id, each) for each in message_ids}
+            gone[:] = [each for each, thing in told.items() if thing is None]
+            return [thing for thing in told.values() if thing is not None]
+
+        async def take(told: list[Thing], seen: Revisions, at: int) -> Taken:
+            await self._messages_are_gone(await self._through.seen_some(session_id, gone), at)
+            return await self._through.take_news(
+                session_id, told, seen, at=at, updated=updated, reached=reached
+            )
+
+        return await self._fetched("messages", ask, see, take)
+
+    async def changes(self, changes: Sequence[Change], *, are_all: bool) -> Told[Sequence[Change]]:
+        """What was told without being asked for."""
+
+        async def nothing() -> Revisions:
+            return {}
+
+        async def ask() -> Sequence[Change]:
+            return changes
+
+        async def take(told: Sequence[Change], _: Revisions, at: int) -> Taken:
+            return await self._through.take_changes(told, at=at, are_all=are_all)
+
+        return await self._fetched("events", ask, nothing, take)
 
     async def events(self) -> Told[list[Change]]:
         """All that has happened since they were asked for last."""
@@ -144,6 +185,14 @@ class Fetcher:
             return await self._through.take_changes(told, at=at, are_all=True)
 
         return await self._fetched("events", lambda: self._remote.fetch_history(known), see, take)
+
+    async def _messages_are_gone(self, keys: Iterable[str], at: int) -> None:
+        """The remote said so of each of them."""
+        if self._drops:
+            await self._through.drop_messages(keys)
+            return
+        for each in keys:
+            await self._through.take_gone_message(each, at=at)
 
     async def _session_may_be_gone(self, session_id: str, at: int) -> Taken:
         """Who says that it has no messages may still have the session: it is asked for itself."""

@@ -4,8 +4,10 @@ Whoever asks remembers first which revisions are here (`seen`). What has changed
 alone, and said to be outdated: the remote has to be asked again.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from dualstore.errors import EntryError
@@ -15,6 +17,7 @@ from dualstore.mirror.coverage import (
     Fetched,
     Mark,
     Position,
+    Reached,
     SessionMark,
     stretched,
 )
@@ -64,9 +67,10 @@ class WriteThrough:
         """What is here of all messages of one session."""
         return await revisions_under(self._families.messages, messages_prefix(session_id))
 
-    async def seen_message(self, session_id: str, message_id: str) -> Revisions:
-        """What is here of one."""
-        return await revisions_of(self._families.messages, [message_key(session_id, message_id)])
+    async def seen_some(self, session_id: str, message_ids: Iterable[str]) -> Revisions:
+        """What is here of these."""
+        keys = keyed(message_ids, partial(message_key, session_id))
+        return await revisions_of(self._families.messages, list(keys))
 
     async def take_sessions(
         self, things: Sequence[Thing], seen: Revisions, *, at: int, are_all: bool
@@ -110,9 +114,10 @@ class WriteThrough:
         *,
         at: int,
         updated: int | None,
+        reached: Reached | None = None,
     ) -> Taken:
-        """The newest messages of a session, or all of them; `updated` is what was known of the
-        session before.
+        """The newest messages of a session, or all of them; `updated` and `reached` are what was
+        known of the session before.
         """
         taken = await self._take_messages(session_id, told.items, seen)
         if told.next_cursor is None:
@@ -125,6 +130,32 @@ class WriteThrough:
                     mark,
                     messages=stretched(mark.messages, fetched),
                     updated=mark.updated if updated is None else updated,
+                    reached=reached or mark.reached,
+                ),
+            )
+        return taken
+
+    async def take_news(
+        self,
+        session_id: str,
+        things: Sequence[Thing],
+        seen: Revisions,
+        *,
+        at: int,
+        updated: int | None,
+        reached: Reached | None,
+    ) -> Taken:
+        """All messages of a session that have changed since it was last known to be all here."""
+        taken = await self._take_messages(session_id, things, seen)
+        if not taken.is_outdated:
+            newest = max(_places(things, session_id), default=_START)
+            await self._coverage.change_session(
+                session_id,
+                lambda mark: replace(
+                    mark,
+                    messages=mark.messages and mark.messages.confirmed(at, newest),
+                    updated=mark.updated if updated is None else updated,
+                    reached=reached or mark.reached,
                 ),
             )
         return taken
@@ -139,9 +170,9 @@ class WriteThrough:
                 await self._coverage.mark_message(key, Mark(at))
         return taken
 
-    async def take_gone_message(self, session_id: str, message_id: str, *, at: int) -> None:
+    async def take_gone_message(self, key: str, *, at: int) -> None:
         """The remote says that there is no such message any more."""
-        await self._coverage.mark_message(message_key(session_id, message_id), Mark(at, at))
+        await self._coverage.mark_message(key, Mark(at, at))
 
     async def take_changes(self, changes: Sequence[Change], *, at: int, are_all: bool) -> Taken:
         """What happened; the tasks of the sessions follow it."""
@@ -168,7 +199,9 @@ class WriteThrough:
     async def take_gone(self, session_id: str, *, at: int) -> None:
         """The remote says that there is no such session any more."""
         await self._coverage.begin_anew([session_id])
-        await self._coverage.change_session(session_id, lambda mark: replace(mark, gone_at=at))
+        await self._coverage.change_session(
+            session_id, lambda mark: replace(mark, gone_at=at, reached=None)
+        )
 
     async def drop_session(self, session_id: str, *, at: int) -> None:
         """Delete what came from the remote of it, and all that hangs on it."""
@@ -243,10 +276,12 @@ def _fetched(told: RemoteMessages, session_id: str, at: int) -> Fetched | None:
 
 def _first_place(things: Iterable[Thing], session_id: str) -> Position | None:
     """Of the first that has one."""
+    return next(_places(things, session_id), None)
+
+
+def _places(things: Iterable[Thing], session_id: str) -> Iterator[Position]:
+    """Of those that have one."""
     for each in things:
-        try:
+        with suppress(EntryError):
             copy = message_copy(each, session_id=session_id)
-        except EntryError:
-            continue
-        return Position(copy.timestamp, copy.id)
-    return None
+            yield Position(copy.timestamp, copy.id)

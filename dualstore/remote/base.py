@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, Self
 
 CONNECTED: Final = "server.connected"
 """The type of the change that says that what is followed is connected."""
+BEAT: Final = "server.heartbeat"
+"""The type of the change that says that it still is."""
 
 Thing = dict[str, Any]
 """A session, a message with its parts, or an event, as the remote's JSON has it."""
@@ -112,9 +114,10 @@ class RemoteSource(Protocol):
         """What happens from now on, by session in order.
 
         It begins with a `CONNECTED` of no session, which may come again: what happened before each
-        of them has to be asked for, and nothing is missed after the last. What can't be read is
-        left out, and shows by its missing sequence number. Leaving it early needs an `aclose`, or
-        the connection stays open for a while.
+        of them has to be asked for, and nothing is missed after the last. Whenever nothing happens
+        for long there is a `BEAT` of no session. What can't be read is left out, and shows by its
+        missing sequence number. Leaving it early needs an `aclose`, or the connection stays open
+        for a while.
 
         It ends by raising `UnavailableError`: what happened since then has to be asked with
         `fetch_history`. Raises `RemoteError` where `capabilities` don't have it.

@@ -8,12 +8,25 @@ from typing import Any, Final
 import orjson
 
 from dualstore.errors import RemoteError, shown
-from dualstore.remote.base import CONNECTED, Change, Thing
+from dualstore.remote.base import BEAT, CONNECTED, Change, Thing
 
 _SESSION_ID: Final = re.compile(r"ses[A-Za-z0-9_-]{1,200}")
 _MESSAGE_ID: Final = re.compile(r"msg[A-Za-z0-9_-]{1,200}")
 _VERSION: Final = re.compile(r"\.[0-9]+$")
-_TOLD_ONCE: Final = frozenset({"session.status", "session.idle", "session.error"})
+_TOLD_TWICE: Final = frozenset(
+    {
+        "message.part.removed",
+        "message.part.updated",
+        "message.removed",
+        "message.updated",
+        "session.created",
+        "session.deleted",
+        "session.updated",
+    }
+)
+"""Durable changes come as themselves, and with their sequence number as a `sync`."""
+_PIECES: Final = "message.part.delta"
+"""What the next `message.part.updated` tells as a whole."""
 
 
 def is_session_id(text: str) -> bool:
@@ -72,22 +85,20 @@ def history(content: Any, known: Mapping[str, int]) -> list[Change]:
 
 
 def frame(content: Any) -> Change | None:
-    """What an event of the stream tells; None for what is told in another way, too, or no matter.
-
-    A durable change comes twice: as itself, and with its sequence number as a `sync`.
-    """
+    """What an event of the stream tells; None for what is told in another way, too, or of nobody."""
     payload = _object(_object(content, what="an event").get("payload"), what="an event's payload")
     kind = payload.get("type")
     if kind == "sync":
         event = _object(payload.get("syncEvent"), what="a sync event")
         return _durable(event, session="aggregateID", what="a sync event")[2]
-    if kind != CONNECTED and kind not in _TOLD_ONCE:
+    if kind in _TOLD_TWICE or kind == _PIECES:
         return None
-    data = _object(payload.get("properties"), what=f"what {kind} tells")
-    session_id = data.get("sessionID", "")
-    return Change(
-        _text(session_id, what="a sessionID"), None, kind, _id(payload, what="an event"), data
-    )
+    kind = _text(kind, what="the type of an event")
+    data = _object(payload.get("properties"), what=f"what {kind[:50]} tells")
+    session_id = _text(data.get("sessionID", ""), what="a sessionID")
+    if not session_id and kind not in (CONNECTED, BEAT):
+        return None
+    return Change(session_id, None, kind, _id(payload, what="an event"), data)
 
 
 def _durable(content: Any, *, session: str, what: str) -> tuple[str, int, Change]:

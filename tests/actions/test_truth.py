@@ -9,7 +9,7 @@ import pytest
 from actions import events, messages, open_actions, sessions, tasks
 from actions.questions.events import OneEventOf
 from dualstore.errors import DualStoreError, UnavailableError
-from dualstore.mirror import sync
+from dualstore.mirror import news_reading
 from dualstore.mirror.coverage import Coverage, ListMarks
 from dualstore.mirror.keys import message_key, task_key
 from dualstore.remote.opencode import OpenCodeRemote
@@ -202,7 +202,7 @@ async def test_many_tasks_ask_once_what_happened(world: DoubleWorld) -> None:
 async def test_a_session_that_always_fails_ends_no_backfill(
     world: DoubleWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(news_reading, "FIRST_PAUSE", 0.002)
     made = [talk(world, f"word {number}") for number in range(6)]
     world.line.cut_where(f"{made[2]}/message", BROKEN)
     monkeypatch.setattr("dualstore.mirror.guarding._ticks", _hurrying())

@@ -22,7 +22,7 @@ from dualstore.errors import (
     SettingsError,
     UnavailableError,
 )
-from dualstore.remote.base import CONNECTED
+from dualstore.remote.base import BEAT, CONNECTED
 from dualstore.remote.opencode import OpenCodeRemote
 from dualstore.remote.opencode_asking import Patience
 from tests.remote import sockets
@@ -429,8 +429,8 @@ async def test_what_can_not_be_read_hides_no_other(
         assert (await anext(changes)).type == CONNECTED
         told = [await anext(changes) for _ in range(3)]
     assert [(change.type, change.session_id, change.sequence) for change in told] == [
+        (BEAT, "", None),
         ("session.status", "ses_1", None),
-        ("session.error", "", None),
         ("session.created", session_id, 0),
     ]
     assert caplog.text.count("can't be read") == 6
@@ -446,9 +446,11 @@ async def test_that_it_is_connected_is_said_again_when_it_listens(
         missed = double.create_session("Too early")
         double.beat()
         assert await anext(changes) == first
+        assert (await anext(changes)).type == BEAT
         assert [each.session_id for each in await remote.fetch_history({})] == [missed]
         double.beat()
         double.rename(missed, "In time")
+        assert (await anext(changes)).type == BEAT
         assert (await anext(changes)).sequence == 1
 
 

@@ -132,6 +132,18 @@ class OpenCodeDouble(OpenCodeModel, httpx.AsyncBaseTransport):
             case "POST", "message":
                 made = self.add_message(session_id, body["parts"][0]["text"])
                 return _json(self.message(session_id, made))
+            case "POST", "fork":
+                made = self.fork(session_id, before=body.get("messageID", ""))
+                return _json(self.sessions[made])
+            case "POST", "revert":
+                self.revert(session_id, body["messageID"])
+                return _json(self.sessions[session_id])
+            case "PATCH", "message", message_id, "part", part_id:
+                self.write_part(session_id, message_id, body["text"], part_id=part_id)
+                return _json(self.parts[session_id][message_id][part_id])
+            case "DELETE", "message", message_id, "part", part_id:
+                self.remove_part(session_id, message_id, part_id)
+                return _json(True)
             case "DELETE", "message", message_id:
                 self.delete_message(session_id, message_id)
                 return _json(True)

@@ -55,6 +55,7 @@ class OpenCodeModel:
 
     def add_message(self, session_id: str, text: str, **fields: Any) -> str:
         """A user's, unless fields of its info are given."""
+        self._clean_up(session_id)
         message_id, created = self._new_id("msg"), self._tick()
         info = user_message(session_id, message_id, created) | fields
         self._change(session_id, "message.updated", info=info)
@@ -74,6 +75,41 @@ class OpenCodeModel:
         """Of one that isn't there nothing is told."""
         if message_id in self.infos[session_id]:
             self._change(session_id, "message.removed", messageID=message_id)
+
+    def remove_part(self, session_id: str, message_id: str, part_id: str) -> None:
+        """Of one that isn't there nothing is told."""
+        if part_id in self.parts[session_id].get(message_id, {}):
+            self._change(session_id, "message.part.removed", messageID=message_id, partID=part_id)
+
+    def fork(self, session_id: str, *, before: str = "") -> str:
+        """A new session with copies of its messages, all or those before one."""
+        made = self.create_session(f"{self.sessions[session_id]['title']} (fork #1)")
+        for each in self.messages(session_id):
+            if each["info"]["id"] == before:
+                break
+            message_id = self._new_id("msg")
+            info = {**each["info"], "id": message_id, "sessionID": made}
+            self._change(made, "message.updated", info=info)
+            for part in each["parts"]:
+                copy = {"id": self._new_id("prt"), "messageID": message_id, "sessionID": made}
+                self._change(made, "message.part.updated", part={**part, **copy}, time=self.now)
+        return made
+
+    def revert(self, session_id: str, message_id: str) -> None:
+        """It and what follows is still there, until somebody says something else."""
+        time = {**self.sessions[session_id]["time"], "updated": self._tick()}
+        self.change_session(session_id, time=time, revert={"messageID": message_id})
+
+    def _clean_up(self, session_id: str) -> None:
+        """What was reverted goes."""
+        session = self.sessions[session_id]
+        if revert := session.get("revert"):
+            messages = [each["info"]["id"] for each in self.messages(session_id)]
+            if revert["messageID"] in messages:
+                for each in messages[messages.index(revert["messageID"]) :]:
+                    self.delete_message(session_id, each)
+            info = {key: value for key, value in session.items() if key != "revert"}
+            self._change(session_id, "session.updated", info=info)
 
     def tell_once(self, kind: str, **data: Any) -> None:
         """What has no number, and is lost on whoever doesn't listen: `session.status` and such."""
@@ -145,6 +181,8 @@ class OpenCodeModel:
             case "message.part.updated":
                 part = data["part"]
                 parts.setdefault(part["messageID"], {})[part["id"]] = part
+            case "message.part.removed":
+                del parts[data["messageID"]][data["partID"]]
             case _:
                 raise AssertionError(kind)
 

@@ -43,6 +43,23 @@ class OpenCodeWriter:
     async def remove(self, session_id: str, message_id: str) -> None:
         await self._ask("DELETE", f"/session/{session_id}/message/{message_id}")
 
+    async def fork(self, session_id: str, *, before: str) -> str:
+        """With the messages that come before one."""
+        made = await self._ask("POST", f"/session/{session_id}/fork", {"messageID": before})
+        return str(made["id"])
+
+    async def revert(self, session_id: str, message_id: str) -> None:
+        """What was said from there on goes when something else is said."""
+        await self._ask("POST", f"/session/{session_id}/revert", {"messageID": message_id})
+
+    async def edit(self, part: dict[str, Any], text: str) -> None:
+        """Without a new time of update for the session."""
+        await self._ask("PATCH", _path_of(part), {**part, "text": text})
+
+    async def remove_part(self, part: dict[str, Any]) -> None:
+        """As `edit`."""
+        await self._ask("DELETE", _path_of(part))
+
     async def seed(self, number: int, *, messages: int = 0) -> str:
         """A session with a past, which is told to nobody who follows."""
         self._project = self._project or await self._ask("GET", "/project/current")
@@ -57,6 +74,10 @@ class OpenCodeWriter:
         answer = await self._client.request(method, path, json=body, params=parameters)
         assert answer.status_code == httpx.codes.OK, (method, path, answer.status_code, answer.text)
         return answer.json()
+
+
+def _path_of(part: dict[str, Any]) -> str:
+    return f"/session/{part['sessionID']}/message/{part['messageID']}/part/{part['id']}"
 
 
 def seeded_id(number: int) -> str:

@@ -1,0 +1,123 @@
+"""Reading what is new of many sessions: few at once, and one that can't be read harms no other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from dualstore.errors import DualStoreError, RemoteError, UnavailableError
+from dualstore.mirror.fetching import Fetcher, Told
+from dualstore.mirror.news import News
+from dualstore.remote.base import Change, RemoteSource, Thing
+
+AT_ONCE: Final = 4
+"""Sessions that are asked for at the same time: the server has others to serve."""
+TRIES: Final = 5
+FIRST_PAUSE: Final = 0.2
+"""Seconds; twice as long after each failure."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Synced:
+    """How far it has come."""
+
+    total: int = 0
+    """Sessions that are to be read."""
+    done: int = 0
+    messages: int = 0
+    events: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Reasons, by session."""
+    notes: list[str] = field(default_factory=list)
+    """What else is to be known."""
+
+
+Progress = Callable[[Synced], object]
+"""Is told after each session, on the event loop: it must not block."""
+
+
+class NewsReader:
+    """Reads from one remote, and says how far it has come."""
+
+    def __init__(
+        self, remote: RemoteSource, fetcher: Fetcher, *, progress: Progress | None = None
+    ) -> None:
+        self._remote = remote
+        self._fetcher = fetcher
+        self._progress = progress
+        self.synced = Synced()
+        self.gone: set[str] = set()
+        """Sessions that the remote doesn't have any more."""
+
+    async def events(self, changes: Iterable[Change]) -> None:
+        """Keep what happened. Raises what the store does that can't."""
+        if some := list(changes):
+            check_kept(await self._fetcher.changes(some, are_all=False))
+            self.synced.events += len(some)
+
+    async def read(self, news: Mapping[str, News]) -> None:
+        """All of them. A store that can't keep it ends everything, and so does a remote that is
+        away: `UnavailableError`.
+        """
+        left = list(reversed(list(news)))
+
+        async def work() -> None:
+            while left:
+                session_id = left.pop()
+                await self._read(session_id, news[session_id])
+                self.synced.done += 1
+                if self._progress is not None:
+                    self._progress(self.synced)
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(AT_ONCE, len(left))):
+                    workers.create_task(work())
+        except* DualStoreError as errors:
+            raise errors.exceptions[0] from None
+
+    async def _read(self, session_id: str, news: News) -> None:
+        try:
+            told = await patiently(lambda: self._told(session_id, news))
+        except RemoteError as error:
+            self.synced.failed[session_id] = str(error)
+        except UnavailableError as error:
+            await patiently(lambda: self._remote.fetch_sessions(limit=1))
+            self.synced.failed[session_id] = str(error)
+        else:
+            check_kept(told)
+            self.synced.messages += len(told.content)
+
+    async def _told(self, session_id: str, news: News) -> Told[Sequence[Thing]]:
+        if news.session:
+            session = await self._fetcher.session(session_id)
+            if session.content is None:
+                self.gone.add(session_id)
+            if session.content is None or not session.is_kept:
+                return Told((), session.is_kept, session.degraded)
+        if news.messages is not None:
+            some = await self._fetcher.news(session_id, news.messages, reached=news.reached)
+            return Told(some.content, some.is_kept, some.degraded)
+        told = await self._fetcher.messages(session_id, newest=None, reached=news.reached)
+        items = told.content.items if told.content else ()
+        return Told(items, told.is_kept, told.degraded)
+
+
+def check_kept(told: Told[Any]) -> None:
+    """Raises `UnavailableError` for what was told in vain."""
+    if not told.is_kept:
+        raise UnavailableError("; ".join(told.degraded))
+
+
+async def patiently(ask: Callable[[], Awaitable[_T]]) -> _T:
+    """A server that is busy or restarted is asked again; one that stays away isn't."""
+    pause = FIRST_PAUSE
+    for _ in range(TRIES - 1):
+        try:
+            return await ask()
+        except UnavailableError:
+            await asyncio.sleep(pause)
+            pause *= 2
+    return await ask()
