@@ -54,10 +54,9 @@ class CensusTaker:
     async def take(self) -> Census:
         """What is here now."""
         families = self.families
-        stores = await asyncio.gather(
-            _store(families.sessions), _store(families.messages), _store(families.tasks)
-        )
-        versions = await asyncio.gather(*(each.version() for each in stores))
+        managers = (families.sessions, families.messages, families.tasks)
+        stores = [await _store(each) for each in managers]
+        versions = [await each.version() for each in stores]
         if self._last is None or None in versions or self._last.versions != versions:
             self._last = await _counted(versions, *stores)
         return self._last

@@ -160,11 +160,11 @@ class AllSessions(Question[SessionList]):
 
     async def look(self) -> Found[SessionList]:
         context = self._context
-        lists, refused = await asyncio.gather(known_lists(context), refused_of(context, SESSION))
-        page, everything = await asyncio.gather(
-            context.families.sessions.page(limit=self._limit, skip=self._offset),
-            context.census.take(),
-        )
+        # One after the other: a database in this process has answered before a task is made.
+        lists = await known_lists(context)
+        refused = await refused_of(context, SESSION)
+        page = await context.families.sessions.page(limit=self._limit, skip=self._offset)
+        everything = await context.census.take()
         age = Age.FRESH
         if context.upstream is not None:
             age = list_age(context, lists, lists.sessions)

@@ -8,6 +8,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from dualstore.entry import check_key
@@ -31,6 +32,7 @@ class Key(NamedTuple):
     parts: tuple[str, ...]
 
 
+@lru_cache(maxsize=10_000)
 def session_key(session_id: str) -> str:
     return _key("session", _escaped(session_id, "session_id"))
 
@@ -52,6 +54,7 @@ def event_key(event_id: str) -> str:
     return _key("event", _escaped(event_id, "event_id"))
 
 
+@lru_cache(maxsize=10_000)
 def task_key(session_id: str) -> str:
     return _key("task", _escaped(session_id, "session_id"))
 
