@@ -40,6 +40,15 @@ class OpenCodeWriter:
         answer = await self._ask("POST", f"/session/{session_id}/message", body)
         return str(answer["info"]["id"])
 
+    async def prompt(self, session_id: str, text: str) -> dict[str, Any]:
+        """A user's message, and the last one of those that answer it; for servers with a model."""
+        body = {"parts": [{"type": "text", "text": text}]}
+        return dict(await self._ask("POST", f"/session/{session_id}/message", body))
+
+    async def abort(self, session_id: str) -> None:
+        """The turn that is under way."""
+        await self._ask("POST", f"/session/{session_id}/abort")
+
     async def remove(self, session_id: str, message_id: str) -> None:
         await self._ask("DELETE", f"/session/{session_id}/message/{message_id}")
 
