@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from dualstore.entry import Entry
     from dualstore.errors import (
         ClosedError,
+        ConflictError,
         CursorError,
         DualStoreError,
         EmbedderError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClosedError",
+    "ConflictError",
     "CursorError",
     "DualStoreError",
     "DualStoreManager",

@@ -14,6 +14,7 @@
     ├── RemoteError                  the remote's answer can't be used; asking again won't help
     │   └── RemoteRefusedError       it doesn't take the user or the password
     ├── PartialWriteError            a batch broke in the middle; knows what was acknowledged
+    ├── ConflictError                something else is there under this id; nothing was written
     ├── ClosedError                  it was closed before; open it anew
     ├── NotFoundError                there is nothing of that name
     ├── VectorWriteError             the document is safe, its vector isn't in yet
@@ -122,6 +123,14 @@ class PartialWriteError(DualStoreError):
     def __init__(self, message: str, *, acknowledged: Sequence[str]) -> None:
         self.acknowledged = tuple(acknowledged)
         super().__init__(f"{message} ({len(self.acknowledged)} items were acknowledged before)")
+
+
+class ConflictError(DualStoreError):
+    """Under these `ids` there is something else already. Nothing was written."""
+
+    def __init__(self, message: str, *, ids: Sequence[str]) -> None:
+        self.ids = tuple(ids)
+        super().__init__(message)
 
 
 class ClosedError(DualStoreError, RuntimeError):

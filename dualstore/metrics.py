@@ -121,6 +121,35 @@ class WrittenThrough(Event):
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class LogAppended(Event):
+    """Somebody appended to the log of a conversation."""
+
+    appended: int = 0
+    repeated: int = 0
+    """They were there already, the same."""
+    refused: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRead(Event):
+    """A conversation was read, and where its views came from."""
+
+    log: int = 0
+    snapshot: int = 0
+    degraded: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ParityChecked(Event):
+    """A conversation was verified."""
+
+    clean: int = 0
+    mismatches: int = 0
+
+
 class Hook(Protocol):
     """Is told what happened, on the event loop: it must not block."""
 

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from dualstore.conversations.conversations import Conversations
+from dualstore.conversations.shelf import shelf_spec
 from dualstore.documents.base import Health
 from dualstore.errors import DualStoreError, InvalidInputError
 from dualstore.family import FamilySpec, family_name
@@ -39,6 +41,14 @@ class Store:
         self._backends = backends
         self._settings = settings
         self._families: dict[FamilySpec, DualStoreManager] = {}
+        house = settings.agent_name
+        self.conversations = Conversations(
+            backends,
+            house=house,
+            open_family=partial(self._manager, shelf_spec(house)),
+            read_log=settings.read_log,
+        )
+        """Conversations of hosts that run agents themselves: their logs."""
 
     def family(
         self,
@@ -85,8 +95,11 @@ class Store:
         return self._manager(self._spec_of(TASKS))
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Wait until everything is indexed in all families that were opened here."""
+        """Wait until everything is indexed in all families that were opened here, and what was
+        said in conversations.
+        """
         left = _countdown(timeout)
+        await self.conversations.catch_up(timeout=left())
         for manager in list(self._families.values()):
             await manager.drain(timeout=left())
 
@@ -125,6 +138,7 @@ class Store:
         async with AsyncExitStack() as stack:
             for manager in managers:
                 stack.push_async_callback(manager.close)
+            stack.push_async_callback(self.conversations.close)
 
     def _manager(
         self, spec: FamilySpec, make: Callable[..., DualStoreManager] = DualStoreManager

@@ -25,13 +25,14 @@ _CONTAINERS: Final = frozenset({dict, list})
 _PLAIN: Final = frozenset({str, bool, type(None)})
 
 
-def to_json(value: Any, field: str) -> str:
+def to_json(value: Any, field: str, *, most: int = MAX_BYTES) -> str:
     """The canonical JSON text: sorted keys, no blanks. `field` names the value in errors.
 
     Only real JSON values are taken, so that reading the text gives the very same value back.
+    `most` is what its texts may take; of members it has `MAX_BYTES` at the most.
     """
     try:
-        _check(value, field)
+        _check(value, field, most)
     except EntryTooLargeError:
         raise
     except EntryError as error:
@@ -121,14 +122,15 @@ def _datetime_ms(value: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
 
 
-def _check(value: Any, field: str) -> None:
+def _check(value: Any, field: str, most: int) -> None:
     """Walk level by level, so that no depth, no cycle and no fan-out can exhaust anything."""
     level: list[Any] = [value]
-    size = 0
+    size = members = 0
     for _ in range(MAX_DEPTH):
         size += sum(map(_own_size, level))
-        if size > MAX_BYTES:
-            raise EntryTooLargeError(field, f"takes more than {MAX_BYTES:,} bytes")
+        members += len(level)
+        if size > most or members > MAX_BYTES:
+            raise EntryTooLargeError(field, f"takes more than {most:,} bytes, or is a cycle")
         inner = chain.from_iterable(_members(item, field) for item in level)
         level = list(islice(inner, MAX_BYTES))
         if not level:

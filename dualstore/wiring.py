@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dualstore.documents.base import Database
 from dualstore.embedders.base import Embedder
@@ -26,6 +26,7 @@ class Backends:
     vectors: VectorPlace
     embedder: Embedder
     clock: Callable[[], int] = system_clock
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 @asynccontextmanager
@@ -38,7 +39,7 @@ async def open_backends(
         made_vectors(settings) as vectors,
         made_embedder(settings) as embedder,
     ):
-        yield Backends(documents, vectors, embedder)
+        yield Backends(documents, vectors, embedder, metrics=metrics or Metrics())
 
 
 def made_documents(settings: Settings, metrics: Metrics | None = None) -> Database:

@@ -1,0 +1,112 @@
+"""What callers give, checked before anything is written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from dualstore.conversations.coding import Prepared, prepared
+from dualstore.conversations.entries import (
+    COMMON,
+    TYPES,
+    Imported,
+    LogEntry,
+    UnreadableEntry,
+    entry_of,
+)
+from dualstore.conversations.scope import Scope
+from dualstore.entry import check_id
+from dualstore.errors import EntryError, InvalidInputError, shown
+
+MOST: Final = 5_000
+"""Entries of one batch."""
+_STORES: Final = ("seq", "created_at")
+"""What the store gives; a stored entry may be given again as it is."""
+
+Given = LogEntry | Mapping[str, Any]
+
+
+def check_entries(entries: Iterable[Given], scope: Scope) -> list[Prepared]:
+    """All of them, or an error that names the one that is wrong; an id that comes twice with one
+    payload is one entry.
+    """
+    if isinstance(entries, Mapping | LogEntry | str | bytes) or not isinstance(entries, Iterable):
+        raise InvalidInputError(f"entries must be a list of entries, not {shown(entries)}")
+    ready = [_at(position, each, scope) for position, each in enumerate(entries)]
+    if not 1 <= len(ready) <= MOST:
+        raise InvalidInputError(f"a batch has 1 to {MOST:,} entries, not {len(ready):,}")
+    return ready
+
+
+def check_count(value: object, name: str, *, least: int) -> int:
+    """A whole number that isn't below the least."""
+    if type(value) is not int or value < least:
+        raise InvalidInputError(f"{name} must be a whole number from {least} on, not {value!r:.80}")
+    return min(value, 2**53)
+
+
+def check_types(types: Sequence[str] | None) -> Sequence[str] | None:
+    """Names of types; one that nobody has is fine."""
+    if types is None:
+        return None
+    if isinstance(types, str) or not all(isinstance(each, str) for each in types):
+        raise InvalidInputError(f"types must be a list of their names, not {shown(types)}")
+    return types
+
+
+def imported(entry_id: str, told: Mapping[str, Any]) -> Prepared:
+    """The entry that holds what there was before the log."""
+    return _checked({"type": "imported", "id": entry_id, **told})
+
+
+def _at(position: int, given: Given, scope: Scope) -> Prepared:
+    try:
+        if isinstance(given, Imported) or _type_of(given) == "imported":
+            raise EntryError("type", "what there was before the log comes by import_snapshot")
+        _check_owner(given, scope)
+        return _checked(given)
+    except EntryError as error:
+        raise error.at(position) from None
+
+
+def _checked(given: Given) -> Prepared:
+    entry = given if isinstance(given, LogEntry) else _model(given)
+    check_id(entry.id)
+    return prepared(entry)
+
+
+def _type_of(given: object) -> str:
+    if isinstance(given, UnreadableEntry):
+        raise EntryError("type", "an entry that can't be read back can't be written again")
+    if isinstance(given, LogEntry):
+        return given.type
+    if not isinstance(given, Mapping):
+        raise EntryError("entry", f"must be a mapping or a model, not {type(given).__name__}")
+    kind = given.get("type")
+    if not isinstance(kind, str) or not kind or not kind.isprintable() or len(kind) > 100:
+        raise EntryError("type", f"must be a type's name, not {shown(kind)}")
+    if kind == "unreadable":
+        raise EntryError("type", "is what unreadable entries are shown as")
+    return kind
+
+
+def _check_owner(given: Given, scope: Scope) -> None:
+    for name, mine in (("tenant", scope.tenant), ("agent", scope.agent)):
+        other = given.get(name) if isinstance(given, Mapping) else getattr(given, name)
+        if other is not None and other != mine:
+            raise EntryError(name, f"is {shown(other)}; it is written to {shown(mine)}")
+
+
+def _model(given: Mapping[str, Any]) -> LogEntry:
+    kind = _type_of(given)
+    names = COMMON - {"type", *_STORES}
+    common = {name: value for name, value in given.items() if name in names}
+    payload = {name: value for name, value in given.items() if name not in COMMON}
+    if kind not in TYPES and set(payload) == {"fields"}:
+        payload = payload["fields"]
+    try:
+        return entry_of(kind, common, payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or kind
+        raise EntryError(place, first["msg"].removeprefix("Value error, ")) from None

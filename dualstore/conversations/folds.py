@@ -1,0 +1,262 @@
+"""What a conversation looks like: pure folds over its entries.
+
+They take entries in any order, as models or as mappings with `type`, `id` and `seq`, and give
+their own copies. Given all entries from a place on that `Standing` names, they say the same as
+given all of them.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from dualstore.conversations.entries import (
+    COMMON,
+    AssistantAmendment,
+    AssistantMessage,
+    CallbackStarted,
+    Compaction,
+    ContextReset,
+    HarnessMessage,
+    Imported,
+    LogEntry,
+    Message,
+    SubagentResult,
+    TurnFinished,
+    TurnStarted,
+    UnknownEntry,
+    UserMessage,
+    entry_of,
+)
+
+Given = LogEntry | Mapping[str, Any]
+_TEXT: Final = "text"
+
+
+class Display(list[Message]):
+    """Messages that are shown, oldest first; `total` says of how many they are the last ones."""
+
+    def __init__(self, messages: Iterable[Message], *, total: int, cursor: str | None) -> None:
+        super().__init__(messages)
+        self.total = total
+        self.cursor = cursor
+        """Leads to those before; None when there are none."""
+
+
+class Shown(NamedTuple):
+    """A message, and where it comes from: its entry, and its place in that."""
+
+    seq: int
+    place: int
+    message: Message
+
+    @property
+    def cursor(self) -> str:
+        """Leads to what comes before it."""
+        return f"{self.seq}.{self.place}"
+
+
+class UnfinishedTurn(NamedTuple):
+    """A turn that was started and not finished."""
+
+    turn_id: str
+    seq: int
+    started_at: int
+
+
+def build_llm_context(entries: Iterable[Given]) -> list[Message]:
+    """What a model is to see: from the newest reset on, with the newest compaction's summary in
+    place of what it covers.
+    """
+    ordered = in_order(entries)
+    base = _newest(ordered, (ContextReset, Imported))
+    summary = _newest(ordered, (Compaction,))
+    floor = base.seq if base else 0
+    if isinstance(summary, Compaction) and summary.seq > floor:
+        kept = [each for each in ordered if each.seq >= floor and _is_kept(each, summary)]
+        told = [_named(summary.summary_message, summary.id)]
+    else:
+        kept, told = [each for each in ordered if each.seq >= floor], []
+    amendments = _amendments(ordered)
+    for each in kept:
+        told += _seen(each, amendments)
+    return told
+
+
+def build_display_snapshot(entries: Iterable[Given], tail: int | None = None) -> Display:
+    """What is shown to the user; with `tail` only the last so many messages."""
+    everything = shown(entries)
+    return cut(everything, tail, total=len(everything))
+
+
+def cut(found: Sequence[Shown], tail: int | None, *, total: int, first: int = 0) -> Display:
+    """The last ones; `first` is how many there are before all of these, if not exactly then at
+    the least.
+    """
+    last = found if tail is None else found[max(0, len(found) - tail) :]
+    is_all = len(last) == len(found) and not first
+    cursor = last[0].cursor if last and not is_all else None
+    return Display((each.message for each in last), total=total, cursor=cursor)
+
+
+def pending_subagent_results(entries: Iterable[Given]) -> list[dict[str, Any]]:
+    """Results that no callback has consumed yet, with the `id` to consume each by."""
+    pending: dict[str, dict[str, Any]] = {}
+    for entry in in_order(entries):
+        match entry:
+            case SubagentResult():
+                pending[entry.id] = {**copy.deepcopy(entry.result), "id": entry.id}
+            case Imported():
+                pending |= {each["id"]: each for each in imported_results(entry)}
+            case CallbackStarted():
+                for consumed in entry.consumed_ids:
+                    pending.pop(consumed, None)
+            case _:
+                pass
+    return list(pending.values())
+
+
+def unfinished_turns(entries: Iterable[Given]) -> list[UnfinishedTurn]:
+    """Turns that are open, or were interrupted."""
+    turns: dict[str, UnfinishedTurn] = {}
+    for entry in in_order(entries):
+        advance_turns(turns, entry)
+    return list(turns.values())
+
+
+def advance_turns(turns: dict[str, UnfinishedTurn], entry: LogEntry) -> None:
+    """What an entry changes about them. A finish that names no turn ends the newest one."""
+    if isinstance(entry, TurnStarted):
+        turn_id = entry.turn_id or entry.id
+        turns[turn_id] = UnfinishedTurn(turn_id, entry.seq, entry.created_at)
+    elif isinstance(entry, TurnFinished) and turns:
+        turns.pop(entry.turn_id or next(reversed(turns)), None)
+
+
+def unknown_types(entries: Iterable[Given]) -> list[str]:
+    """The types that no fold understands, each once."""
+    unknown = (each.type for each in in_order(entries) if isinstance(each, UnknownEntry))
+    return list(dict.fromkeys(unknown))
+
+
+def shown(entries: Iterable[Given]) -> list[Shown]:
+    """All messages that are shown, with their places."""
+    ordered = in_order(entries)
+    amendments = _amendments(ordered)
+    found: list[Shown] = []
+    for entry in ordered:
+        match entry:
+            case UserMessage(hidden=False) | AssistantMessage():
+                found.append(Shown(entry.seq, 0, _amended(entry, amendments)))
+            case Imported():
+                found += [
+                    Shown(entry.seq, at, _named(message, f"{entry.id}:{at}"))
+                    for at, message in enumerate(entry.display)
+                ]
+            case _:
+                pass
+    return found
+
+
+def count_shown(entry: LogEntry) -> int:
+    """How many messages it shows."""
+    match entry:
+        case UserMessage(hidden=False) | AssistantMessage():
+            return 1
+        case Imported():
+            return len(entry.display)
+        case _:
+            return 0
+
+
+def imported_results(entry: Imported) -> list[dict[str, Any]]:
+    """Results that were pending before the log, with the `id` to consume each by."""
+    return [
+        {**copy.deepcopy(result), "id": str(result.get("id") or f"{entry.id}:{at}")}
+        for at, result in enumerate(entry.pending)
+    ]
+
+
+def in_order(entries: Iterable[Given]) -> list[LogEntry]:
+    """As models, by their numbers."""
+    return sorted((_model(each) for each in entries), key=lambda entry: entry.seq)
+
+
+def _model(given: Given) -> LogEntry:
+    if isinstance(given, LogEntry):
+        return given
+    common = {name: value for name, value in given.items() if name in COMMON and name != "type"}
+    payload = {name: value for name, value in given.items() if name not in COMMON}
+    return entry_of(given["type"], common, payload)
+
+
+def _newest(entries: Sequence[LogEntry], kinds: tuple[type[LogEntry], ...]) -> LogEntry | None:
+    return next((each for each in reversed(entries) if isinstance(each, kinds)), None)
+
+
+def _is_kept(entry: LogEntry, summary: Compaction) -> bool:
+    """Whatever came after it is kept, too, also while it was being written."""
+    if entry.seq >= summary.seq:
+        return entry.seq > summary.seq
+    if summary.kept_ids is not None:
+        return entry.id in summary.kept_ids
+    return entry.seq > (summary.covers_through_seq or 0)
+
+
+def _seen(entry: LogEntry, amendments: Mapping[str, Sequence[AssistantAmendment]]) -> list[Message]:
+    match entry:
+        case UserMessage() | AssistantMessage():
+            return [_amended(entry, amendments)]
+        case HarnessMessage():
+            return [_named(entry.message, entry.id)]
+        case ContextReset():
+            return [_named(each, f"{entry.id}:{at}") for at, each in enumerate(entry.messages)]
+        case Imported():
+            return [_named(each, f"{entry.id}:c{at}") for at, each in enumerate(entry.context)]
+        case _:
+            return []
+
+
+def _named(message: Message, name: str) -> Message:
+    """A copy, with an id that stays the same."""
+    return {**copy.deepcopy(message), "id": message.get("id", name)}
+
+
+def _amendments(entries: Sequence[LogEntry]) -> dict[str, list[AssistantAmendment]]:
+    """By the answer they belong to in the end, in the order they were made."""
+    targets: dict[str, str] = {}
+    found: dict[str, list[AssistantAmendment]] = {}
+    for entry in entries:
+        if isinstance(entry, AssistantAmendment):
+            target = targets.get(entry.target_entry_id, entry.target_entry_id)
+            targets[entry.id] = target
+            found.setdefault(target, []).append(entry)
+    return found
+
+
+def _amended(
+    entry: UserMessage | AssistantMessage,
+    amendments: Mapping[str, Sequence[AssistantAmendment]],
+) -> Message:
+    message = _named(entry.message, entry.id)
+    for each in amendments.get(entry.id, ()):
+        if each.append_text is not None:
+            message["content"] = _joined(message.get("content"), each.append_text)
+        if each.metadata is not None:
+            message["metadata"] = _merged(message.get("metadata"), copy.deepcopy(each.metadata))
+    return message
+
+
+def _joined(content: Any, text: str) -> Any:
+    """Parts stay what they are: the text becomes one more."""
+    if isinstance(content, list):
+        return [*content, {"type": _TEXT, _TEXT: text}]
+    return (content or "") + text
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """Mappings are merged, lists are joined, of anything else the new one counts."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{name: _merged(old.get(name), value) for name, value in new.items()}}
+    if isinstance(old, list) and isinstance(new, list):
+        return [*old, *new]
+    return new
