@@ -221,9 +221,7 @@ class KeepingUp:
                 continue
             if each.session_id in self.following.failing:
                 continue
-            of_session = news.get(each.session_id) or News(
-                reached=self._reached.get(each.session_id), session=True
-            )
+            of_session = news.get(each.session_id) or self._news_of(each.session_id)
             match step(of_session.reached, each):
                 case Step.NEXT:
                     of_session.add(each)
@@ -237,6 +235,11 @@ class KeepingUp:
                 case Step.OLD:
                     pass
         return news, told
+
+    def _news_of(self, session_id: str) -> News:
+        """None yet. Of a session that is new here all messages are read, to know that they are."""
+        reached = self._reached.get(session_id)
+        return News(None if reached is None else set(), reached, session=True)
 
     def _look_again(self) -> None:
         """Soon, but not all the time."""
