@@ -1,6 +1,5 @@
 """One session with its messages, and all sessions."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,9 +28,11 @@ from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
 from dualstore.errors import RemoteError, StorageError, UnavailableError
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, older
+from dualstore.mirror.keys import message_key
 from dualstore.mirror.kinds import message_copy, session_copy
 from dualstore.mirror.refusals import SESSION
 from dualstore.remote.base import RemoteMessages, RemoteSessions, Thing
+from dualstore.values import to_ms
 
 _HEAD: Final = 100
 """Messages that are asked for where only the newest may have changed."""
@@ -50,6 +51,8 @@ class OneSession(Question[SessionWithMessages]):
         self._limit = limit
         self._offset = offset
         self._newest: int | None = None
+        self._written: Sequence[Thing] = ()
+        """Messages that were all written a moment ago."""
 
     def key(self) -> str:
         return f"session:{self._id}:{self._newest}"
@@ -70,10 +73,12 @@ class OneSession(Question[SessionWithMessages]):
         )
 
     async def _value(self, known: KnownSession) -> SessionWithMessages:
-        (info,), messages = await asyncio.gather(
-            session_infos(self._context, [known]), self._messages()
-        )
-        return SessionWithMessages(session=info, messages=messages)
+        (info,) = await session_infos(self._context, [known])
+        written, self._written = self._written, ()
+        if written and len(written) == info.message_count:  # reading it back says the same
+            end = None if self._limit is None else self._offset + self._limit
+            return SessionWithMessages(session=info, messages=[*written[self._offset : end]])
+        return SessionWithMessages(session=info, messages=await self._messages())
 
     async def _messages(self) -> list[Thing]:
         where = {"metadata.session_id": self._id}
@@ -101,11 +106,17 @@ class OneSession(Question[SessionWithMessages]):
         messages = await self._fetch_messages()
         if messages.content is None:
             raise RemoteError(f"the remote has {self.what}, and says that it has no messages of it")
+        if messages.is_new and messages.content.next_cursor is None:
+            self._written = sorted(messages.content.items, key=self._place)
         return Told(
             (session.content, messages.content),
             is_kept=session.is_kept and messages.is_kept,
             degraded=[*session.degraded, *messages.degraded],
         )
+
+    def _place(self, message: Thing) -> tuple[int, str]:
+        info = message["info"]
+        return to_ms(info["time"]["created"]), message_key(self._id, info["id"])
 
     async def _fetch_messages(self) -> Told[RemoteMessages | None]:
         """All of them, where the newest alone would leave a gap."""

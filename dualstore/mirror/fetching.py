@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
+from dualstore.documents.base import PutOutcome
 from dualstore.errors import DualStoreError, RemoteError, UnavailableError
 from dualstore.metrics import Metrics, WrittenThrough
 from dualstore.mirror.coverage import Coverage, Reached
@@ -32,6 +33,8 @@ class Told(Generic[_T]):
     is_kept: bool = True
     """It can be read here now."""
     degraded: list[str] = field(default_factory=list)
+    is_new: bool = False
+    """Nothing of the kind was here before, and all of it is here now, word for word."""
 
 
 class Fetcher:
@@ -263,7 +266,10 @@ class Fetcher:
         if taken.is_outdated:
             degraded.append("what was changed here meanwhile was left as it is")
         is_one = isinstance(told, dict)
-        return Told(told, is_kept=not (is_one and taken.refused), degraded=degraded)
+        is_new = not (seen or taken.refused) and set(taken.outcomes.values()) <= {
+            PutOutcome.CREATED
+        }
+        return Told(told, is_kept=not (is_one and taken.refused), is_new=is_new, degraded=degraded)
 
     async def _timed(self, what: str, taking: Awaitable[Taken]) -> Taken:
         began = time.monotonic()

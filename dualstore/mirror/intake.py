@@ -21,8 +21,8 @@ _AT_ONCE: Final = 500
 _CHECKED_AT_ONCE: Final = 50
 """Things that are looked at before others get their turn on the loop."""
 _SCANNED_AT_ONCE: Final = 1000
-_ANSWERED_WITHIN: Final = 0.1
-"""Seconds."""
+_ANSWERED_WITHIN: Final = 1.0
+"""Seconds: a session is written before its messages are, and both take the same thread."""
 
 _Told = TypeVar("_Told")
 

@@ -1,9 +1,12 @@
 """Sessions with more messages than are asked for where only the newest may have changed."""
 
+import asyncio
+
 import pytest
 
 from actions import Answer, sessions
 from actions.shapes import SessionWithMessages
+from tests.actions.test_faults import changed
 from tests.actions.world import FINISHED, RUNNING, STALE, DoubleWorld
 
 MANY = 130
@@ -50,6 +53,33 @@ async def test_only_the_newest_are_asked_for_while_the_others_are_fresh(
     world.later(FINISHED + STALE + 1)
     answer = await sessions.get(world.context, made)
     assert texts(answer)[:3] == ["message 0", "a change long ago", "message 1"]
+
+
+@pytest.mark.parametrize(("limit", "offset"), [(None, 0), (10, 0), (7, 125), (5, 200), (None, 99)])
+async def test_what_was_just_written_is_not_read_back(
+    world: DoubleWorld, limit: int | None, offset: int
+) -> None:
+    made = long_session(world)
+    world.line.cut_where("/message", changed(world.double, lambda told, _: told[::-1]))
+    told = await sessions.get(world.context, made, limit, offset)
+    assert "documents.page" not in world.faults.calls
+    kept = await sessions.get(world.context, made, limit, offset)
+    assert (told.source, kept.source, told.value) == ("remote", "local", kept.value)
+
+
+async def test_what_else_is_in_a_new_session_is_read_with_it(world: DoubleWorld) -> None:
+    made = world.session("Talk")
+    world.double.add_message(made, "theirs")
+    own = {"text": "mine", "timestamp": 0, "metadata": {"session_id": made, "role": "user"}}
+    await world.context.families.messages.insert(own)
+    answer = await sessions.get(world.context, made)
+    assert (texts(answer), answer.value.session.message_count) == (["mine", "theirs"], 2)
+
+
+async def test_who_shares_an_answer_reads_it_all_the_same(world: DoubleWorld) -> None:
+    made = long_session(world)
+    both = await asyncio.gather(*(sessions.get(world.context, made, 10, each) for each in (0, 120)))
+    assert [texts(each)[0] for each in both] == ["message 0", "message 120"]
 
 
 def texts(answer: Answer[SessionWithMessages]) -> list[str]:
