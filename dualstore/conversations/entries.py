@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Message = dict[str, Any]
 """A mapping with `role` and `content`; it may have an `id`, and whatever else belongs to it."""
 
+VERSION: Final = 1
+"""Of the payloads' form."""
 STATUSES: Final = ("completed", "error", "stopped")
 
 
@@ -65,7 +67,7 @@ class LogEntry(BaseModel):
     """Epoch milliseconds; it may go back where a clock does, `seq` never does."""
     tenant: str | None = None
     agent: str | None = None
-    version: int = 1
+    version: int = VERSION
     """Of the payload's form."""
 
     def payload(self) -> dict[str, Any]:
@@ -217,8 +219,11 @@ SHOWN: Final = frozenset({"user_message", "assistant_message", "assistant_amendm
 
 
 def entry_of(kind: str, common: Mapping[str, Any], payload: Mapping[str, Any]) -> LogEntry:
-    """The model of such an entry. Raises pydantic's `ValidationError` where it isn't one."""
-    model = TYPES.get(kind)
+    """The model of such an entry. Raises pydantic's `ValidationError` where it isn't one.
+
+    A known type in a form that this release doesn't know is as good as unknown.
+    """
+    model = TYPES.get(kind) if common.get("version", VERSION) == VERSION else None
     if model is None:
         return UnknownEntry(type=kind, fields=dict(payload), **common)
     return model(type=kind, **common, **payload)

@@ -19,7 +19,7 @@ from dualstore.conversations.scope import LogName
 from dualstore.conversations.shelf import Line, Shelf
 from dualstore.conversations.texts import SAYING, spoken
 from dualstore.documents.journal import Behind, Journal, JournalItem
-from dualstore.errors import DualStoreError
+from dualstore.errors import DualStoreError, StorageCorruptError
 
 _LOG = logging.getLogger(__name__)
 _LOGS: Final = 20
@@ -61,11 +61,23 @@ class Follower:
             )
 
     async def catch_up(self) -> None:
-        """Until all that was said is taken over. Raises what is in the way."""
+        """Until all that was said is taken over. Raises what is in the way.
+
+        A log that is damaged is left behind, and keeps nobody else waiting.
+        """
+        damaged: set[str] = set()
         async with self._one_at_a_time:
-            while some := await self._journal.behind(self._prefix, limit=_LOGS):
+            while some := await self._behind(damaged):
                 for each in some:
-                    await self._follow(each)
+                    try:
+                        await self._follow(each)
+                    except StorageCorruptError as error:
+                        _LOG.warning("%s isn't searchable: %s", each.log, error)
+                        damaged.add(each.log)
+
+    async def _behind(self, damaged: set[str]) -> list[Behind]:
+        some = await self._journal.behind(self._prefix, limit=_LOGS + len(damaged))
+        return [each for each in some if each.log not in damaged]
 
     async def close(self) -> None:
         """What isn't taken over stays for whoever comes next."""
@@ -90,21 +102,25 @@ class Follower:
                 await asyncio.sleep(max(0.001, (breaker.retry_at - _ticks()) / 1000))
 
     async def _follow(self, behind: Behind) -> None:
-        """The next entries of one log.
-
-        They are read before the card is: a conversation that is alive then had them when it was
-        deleted, and its deletion takes away what is put here.
-        """
-        items = await self._journal.read(behind.log, after=behind.followed, limit=_ENTRIES)
-        name = _parsed(behind.log)
-        if name is not None and items:
-            held = await self._cards.find(name.scope, name.conversation_id)
-            if held is None or not held.card.is_alive or held.card.log != behind.log:
-                await self._remover.remove_log(behind.log)  # of somebody who came too late
+        """One log to its end."""
+        log, after = behind
+        name = _parsed(log)
+        while name and (items := await self._journal.read(log, after=after, limit=_ENTRIES)):
+            # Read before the card is: a conversation that is alive then had them when it was
+            # deleted, and its deletion takes away what is put here.
+            if not await self._is_alive(name):
+                await self._remover.remove_log(log)  # of somebody who came too late
                 return
-            await self._shelf.put(name, await self._lines(behind.log, items))
-        through = items[-1].seq if items else behind.followed + 1
-        await self._journal.follow(behind.log, through=through)
+            await self._shelf.put(name, await self._lines(log, items))
+            after = items[-1].seq
+            await self._journal.follow(log, through=after)
+        if after == behind.followed:  # there is nothing of ours to take over
+            tip = await self._journal.tip(log)
+            await self._journal.follow(log, through=tip.seq if tip else after)
+
+    async def _is_alive(self, name: LogName) -> bool:
+        held = await self._cards.find(name.scope, name.conversation_id)
+        return held is not None and held.card.is_alive and held.card.log == str(name)
 
     async def _lines(self, log: str, items: list[JournalItem]) -> list[Line]:
         lines: list[Line] = []
