@@ -1,9 +1,9 @@
 """OpenCode's server as a remote: conversations over HTTP, changes by history and by stream.
 
 Facts of release 1.18 that this rests on: listing across projects loses ties between pages, so it
-is asked in one; `/sync/history` fails when about a thousand sessions are named; ids of another
-form are answered as a fault of the server's, so they are never asked for; its stream begins with
-`server.connected` some milliseconds before it listens to what happens.
+is asked in one; `/sync/history` fails when about a thousand sessions are named, and where a number
+is below 0; ids of another form are answered as a fault of the server's, so they are never asked
+for; its stream begins with `server.connected` some milliseconds before it listens to what happens.
 """
 
 import logging
@@ -163,8 +163,10 @@ def _page(limit: int | None, before: str | None) -> dict[str, str]:
 
 
 def _named(known: Mapping[str, int]) -> dict[str, int]:
-    """As many as may be named. Others come back in full, so they are the shortest ones."""
-    ids = filter(is_session_id, known)
+    """As many as may be named. Others come back in full, so they are the shortest ones; and those
+    of which nothing is known, for which the server has no number.
+    """
+    ids = (each for each, sequence in known.items() if sequence >= 0 and is_session_id(each))
     return {each: known[each] for each in nlargest(_MOST_NAMED, ids, key=known.__getitem__)}
 
 

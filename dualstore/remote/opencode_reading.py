@@ -85,7 +85,7 @@ def history(content: Any, known: Mapping[str, int]) -> list[Change]:
 
 
 def frame(content: Any) -> Change | None:
-    """What an event of the stream tells; None for what is told in another way, too, or of nobody."""
+    """What an event of the stream tells; None for what is told otherwise, too, or of nobody."""
     payload = _object(_object(content, what="an event").get("payload"), what="an event's payload")
     kind = payload.get("type")
     if kind == "sync":

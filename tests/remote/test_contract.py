@@ -264,6 +264,16 @@ async def test_history_tells_what_is_new(side: Side, remote: RemoteSource) -> No
     assert first in known
 
 
+async def test_history_tells_all_of_a_session_of_which_nothing_is_known(
+    side: Side, remote: RemoteSource
+) -> None:
+    session_id = await side.writer.create("Talk")
+    known = {**_last(await remote.fetch_history({})), session_id: -1}
+    told = await remote.fetch_history(known)
+    assert {change.session_id for change in told} == {session_id}
+    assert _sequences(told) == [0]
+
+
 async def test_history_says_nothing_of_what_is_deleted(side: Side, remote: RemoteSource) -> None:
     session_id = await side.writer.create("Short-lived")
     known = _last(await remote.fetch_history({}))

@@ -176,6 +176,13 @@ class OpenCodeDouble(OpenCodeModel, httpx.AsyncBaseTransport):
             for event in body["events"]:
                 self.replay(event)
             return _json({})
+        if any(known < 0 for known in body.values()):
+            error = {"name": "BadRequest", "data": {"message": "below 0", "kind": "Payload"}}
+            return _json(error, status=400)
+        if any(number < 0 for number in body.values()):
+            wrong = "Expected a value greater than or equal to 0"
+            error = {"name": "BadRequest", "data": {"message": wrong, "kind": "Payload"}}
+            return _json(error, status=400)
         if len(body) > _MOST_NAMED:
             error = {"name": "UnknownError", "data": {"message": _BUSY_TREE, "ref": "err_0"}}
             return _json(error, status=500)
