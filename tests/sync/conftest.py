@@ -11,10 +11,11 @@ import pytest
 from dualstore.embedders.static import StaticEmbedder
 from dualstore.indexing import worker
 from dualstore.mirror import keeping_up, news_reading
+from tests.actions import following
 from tests.support.model_stub import ModelStub, model_stub
 from tests.support.opencode_binary import OpenCodeMissingError, opencode_binary
 from tests.support.opencode_server import OpenCodeServer, opencode_server
-from tests.sync.world import LastingServer, Place, place
+from tests.sync.world import PATIENCE, LastingServer, Place, place
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,8 @@ def embedder() -> StaticEmbedder:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that comes back is found soon."""
+    """A server that comes back is found soon, and one that is slow is waited for."""
+    monkeypatch.setattr(following, "PATIENCE", PATIENCE)
     monkeypatch.setattr(worker, "POLL", 0.002)
     monkeypatch.setattr(news_reading, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(keeping_up, "FIRST_PAUSE", 0.05)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import httpx
 
@@ -22,9 +23,11 @@ from dualstore.remote.opencode_asking import Patience
 from dualstore.settings import Settings
 from dualstore.vectors.exact import ExactVectors
 from dualstore.wiring import Backends
-from tests.actions.following import PATIENCE
 from tests.support.opencode_seed import OpenCodeWriter
 from tests.support.opencode_server import OpenCodeServer, lasting_port, opencode_server
+
+PATIENCE: Final = 30.0
+"""Seconds."""
 
 
 def settings() -> Settings:
