@@ -5,7 +5,7 @@ wanted, from the first entry on.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dualstore.conversations.cards import Card, Cards, Held
 from dualstore.conversations.entries import Imported, LogEntry
@@ -28,6 +28,8 @@ from dualstore.conversations.writer import EVENTS
 from dualstore.documents.journal import Journal, Tip
 from dualstore.errors import StorageError, UnavailableError
 from dualstore.metrics import ConversationRead, Metrics
+
+_UNMARKED: Final = "the log isn't known to have everything"
 
 
 class Views(NamedTuple):
@@ -129,13 +131,15 @@ class Reader:
             return await self._fallback(card, wanted, str(error))
 
     async def _with_log(self, card: Card, tip: Tip, wanted: _Wanted) -> Views:
-        standing, reason = _standing(tip)
-        if standing is None or card.distrust or not self._believes:
-            return await self._anew(card, tip, wanted, reason or card.distrust)
-        if not standing.complete:
-            return await self._fallback(card, wanted, "the log isn't known to have everything")
         if tip.seq < card.through_seq:
             return await self._anew(card, tip, wanted, _cut(card, tip))
+        if card.distrust or not self._believes:
+            return await self._anew(card, tip, wanted, card.distrust)
+        standing, reason = _standing(tip)
+        if standing is None:
+            return await self._anew(card, tip, wanted, reason)
+        if not standing.complete:
+            return await self._fallback(card, wanted, _UNMARKED)
         return await self._through(card, standing, wanted)
 
     async def summed_up(self, card: Card, tip: Tip, *, tail: int | None) -> Views:
@@ -166,7 +170,7 @@ class Reader:
         part = await self._windows.entries(card.log, after=0, before=tip.seq + 1)
         first = part.entries[0] if part.entries else None
         if card.complete != "created" and not isinstance(first, Imported):
-            return await self._fallback(card, wanted, "the log isn't known to have everything")
+            return await self._fallback(card, wanted, _UNMARKED)
         problems = [*([reason] if reason else []), *part.problems]
         return _folded(part.entries, wanted, "degraded" if problems else "log", problems)
 

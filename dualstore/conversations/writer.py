@@ -5,6 +5,7 @@ import random
 import time
 from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -39,6 +40,8 @@ class _Known(NamedTuple):
 
     held: Held
     standing: Standing
+    heeded: str
+    """Why `verify` found that what is summed up may not be believed; the standing isn't that."""
 
 
 class _Look(NamedTuple):
@@ -134,20 +137,21 @@ class Writer:
             ended = look.standing.seq
             await asyncio.sleep(random.uniform(0, _PAUSE))
             look = await self._look(look.held, submissions)
-        await self._note(name, look.held, batch.standing)
+        await self._note(name, look, batch.standing)
         self._tell(outcomes, len(batch.items), time.perf_counter() - began)
         return outcomes
 
-    async def _note(self, name: str, held: Held, standing: Standing) -> None:
+    async def _note(self, name: str, look: _Look, standing: Standing) -> None:
         """Bring the card up to date. One of a conversation that was deleted meanwhile is no
         longer there, and then nobody sees what was appended.
         """
+        heeded = look.held.card.distrust
         try:
-            held = await self._cards.change(held, lambda card: card.summarised(standing))
+            held = await self._cards.change(look.held, lambda card: card.summarised(standing))
         except NotFoundError:
-            await self._journal.remove(held.card.log)
+            await self._journal.remove(look.held.card.log)
             raise
-        self._known[name] = _Known(held, standing)
+        self._known[name] = _Known(held, standing, heeded)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
@@ -156,12 +160,12 @@ class Writer:
     async def _first_look(self, name: str, submissions: Sequence[Submission]) -> _Look:
         """What is known may be old; then nothing can be written, and it is looked at again."""
         known = self._known.pop(name, None)
-        if known is None:
+        if known is None or known.held.card.distrust != known.heeded:
             scope, conversation_id, _ = LogName.parse(submissions[0].log)
             return await self._look(await self._cards.get(scope, conversation_id), submissions)
         named = set[str]().union(*(each.named for each in submissions))
         there = await self._journal.find(known.held.card.log, list(named)) if named else {}
-        return _Look(*known, there)
+        return _Look(known.held, known.standing, there)
 
     async def _look(self, held: Held, submissions: Sequence[Submission]) -> _Look:
         log = held.card.log
@@ -194,7 +198,8 @@ class Writer:
         except (ValueError, TypeError, LookupError):
             return await self._replaying.standing(card.log, card.complete)
         if card.distrust:
-            return await self._replaying.standing(card.log, card.complete)
+            with suppress(StorageCorruptError):  # then the entries are what is wrong
+                return await self._replaying.standing(card.log, card.complete)
         return standing
 
     # Writing
