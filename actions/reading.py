@@ -7,14 +7,15 @@ from typing import Any, Final
 
 from actions.census import Census, Tallies
 from actions.context import Context
-from actions.describing import readable_task, session_id_of, session_info
+from actions.describing import message_of, readable_task, session_id_of, session_info
 from actions.shapes import SessionInfo
 from dualstore.entry import LOCAL, Entry
 from dualstore.manager import DualStoreManager
 from dualstore.mirror.coverage import ListMarks, Position, SessionMark
 from dualstore.mirror.freshness import Age, age_of, older
 from dualstore.mirror.keys import session_key, task_key
-from dualstore.mirror.refusals import MOST, Kind, message_of
+from dualstore.mirror.refusals import MOST, Kind
+from dualstore.mirror.refusals import message_of as messages_of
 
 _PAGE: Final = 500
 GONE: Final = "gone upstream: what is here is kept"
@@ -102,7 +103,7 @@ async def known_marks(context: Context, session_id: str) -> tuple[SessionMark, L
     newer than they are would say too much.
     """
     (mark, lists), refused = await asyncio.gather(
-        _marks(context, session_id), refused_of(context, message_of(session_id))
+        _marks(context, session_id), refused_of(context, messages_of(session_id))
     )
     return mark, lists, refused
 
@@ -222,6 +223,20 @@ def are_known(context: Context, known: KnownSession, down_to: Position | None) -
 def notes_of(known: KnownSession) -> tuple[str, ...]:
     """Said with every answer about a session that is gone at the remote, or not all here."""
     return (*((GONE,) if known.is_gone else ()), *refused_note(known.refused))
+
+
+async def gone_among(context: Context, messages: Sequence[Entry]) -> list[str]:
+    """Ids of those that the remote doesn't have any more, in one call."""
+    if context.upstream is None or not messages:
+        return []
+    marks = await context.upstream.coverage.messages([each.id for each in messages])
+    gone = {key for key, mark in marks.items() if mark.gone_at is not None}
+    return [str(message_of(each)["info"]["id"]) for each in messages if each.id in gone]
+
+
+def gone_note(ids: Sequence[str]) -> tuple[str, ...]:
+    """Said with a list of messages, some of which are."""
+    return (f"{len(ids)} of these messages gone upstream: what is here is kept",) if ids else ()
 
 
 async def session_infos(

@@ -77,8 +77,12 @@ class SessionHit(SessionInfo):
 class SessionWithMessages(Shape):
     """`sessions.get`."""
 
+    absent = frozenset({"gone_upstream"})
+
     session: SessionInfo
     messages: list[Thing]
+    gone_upstream: list[str] | None = None
+    """Ids of those messages that the remote doesn't have any more."""
 
 
 class Pagination(Shape):
@@ -122,17 +126,25 @@ class SessionHits(Shape):
 class MessageList(Shape):
     """`messages.list`, oldest first."""
 
+    absent = frozenset({"gone_upstream"})
+
     session_id: str
     messages: list[Thing]
     has_more: bool
     next_cursor: str | None
     """Leads to older ones."""
+    gone_upstream: list[str] | None = None
+    """Ids of those that the remote doesn't have any more."""
 
 
 class OneMessage(Shape):
     """`messages.get`."""
 
+    absent = frozenset({"gone_upstream"})
+
     message: Thing
+    gone_upstream: bool | None = None
+    """The remote doesn't have it any more."""
 
 
 class MessageHit(Shape):

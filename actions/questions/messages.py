@@ -10,6 +10,8 @@ from actions.reading import (
     GONE,
     KnownSession,
     are_known,
+    gone_among,
+    gone_note,
     is_kept,
     is_settled,
     known_marks,
@@ -61,16 +63,17 @@ class NewestMessages(Question[MessageList]):
         known = KnownSession(entry, *marks)
         if known.entry is None and not entries:
             return Found(None, Age.EXPIRED, complete=False)
+        gone = await gone_among(context, entries[::-1])
         down_to = self._down_to(entries)
         is_known = are_known(context, known, down_to)
         has_more = is_cut or not are_known(context, known, None)
         return Found(
-            self._value(entries, has_more=has_more),
+            self._value(entries, gone, has_more=has_more),
             messages_age(context, known, down_to),
             complete=is_known and not (known.lacks_some or known.is_behind),
             final=known.is_gone or is_known,
             confirmed_at=known.kept_at or known.messages_at,
-            degraded=notes_of(known),
+            degraded=(*notes_of(known), *gone_note(gone)),
         )
 
     async def _entries(self) -> tuple[list[Entry], bool]:
@@ -78,7 +81,7 @@ class NewestMessages(Question[MessageList]):
         messages = self._context.families.messages
         return await newest_before(messages, where, self._before, self._limit)
 
-    def _value(self, entries: Sequence[Entry], *, has_more: bool) -> MessageList:
+    def _value(self, entries: Sequence[Entry], gone: list[str], *, has_more: bool) -> MessageList:
         cursor = None
         if has_more and entries:
             cursor = to_cursor(Position(entries[-1].timestamp, entries[-1].id), self._id)
@@ -87,6 +90,7 @@ class NewestMessages(Question[MessageList]):
             messages=[message_of(each) for each in reversed(entries)],
             has_more=has_more,
             next_cursor=cursor,
+            gone_upstream=gone or None,
         )
 
     async def fetch(self) -> Told[RemoteMessages | None]:
@@ -159,17 +163,21 @@ class OneMessageOf(Question[OneMessage]):
         if entry is None:
             return Found(None, Age.EXPIRED, complete=False)
         known = KnownSession(session, *marks)
-        value = OneMessage(message=message_of(entry))
         if is_settled(self._context, known) or entry.origin == LOCAL:
-            return Found(value, Age.FRESH, complete=True)
+            return Found(OneMessage(message=message_of(entry)), Age.FRESH, complete=True)
         now, lifetimes = self._context.clock(), self._context.lifetimes
         told_at = _told_at(entry, known.mark.messages, mark)
-        gone_at = _gone_at(known, mark, told_at)
+        gone_at = _gone_at(known, mark)
+        value = OneMessage(message=message_of(entry), gone_upstream=True if gone_at else None)
         lifetime = lifetimes.finished if gone_at or _is_final(entry) else lifetimes.running
-        is_fresh = is_kept(self._context, known) and not known.is_behind
+        age = age_of(gone_at or told_at, lifetime, now=now)
+        if mark is not None and mark.is_left_out:
+            age = Age.EXPIRED
+        elif is_kept(self._context, known) and not known.is_behind:
+            age = Age.FRESH
         return Found(
             value,
-            Age.FRESH if is_fresh else age_of(gone_at or told_at, lifetime, now=now),
+            age,
             complete=True,
             confirmed_at=gone_at or told_at,
             degraded=(GONE,) if gone_at else (),
@@ -195,12 +203,9 @@ def _told_at(entry: Entry, stretch: Stretch | None, mark: Mark | None) -> int | 
     return max(told, default=None)
 
 
-def _gone_at(known: KnownSession, mark: Mark | None, told_at: int | None) -> int | None:
-    """When the remote said that it has neither this nor its session, and nothing else since."""
-    if known.is_gone:
-        return known.mark.gone_at
-    gone_at = mark.gone_at if mark else None
-    return gone_at if gone_at is not None and gone_at >= (told_at or 0) else None
+def _gone_at(known: KnownSession, mark: Mark | None) -> int | None:
+    """When the remote said that it has not this or not its session, and nothing else since."""
+    return known.mark.gone_at if known.is_gone else mark and mark.gone_at
 
 
 def _is_final(entry: Entry) -> bool:

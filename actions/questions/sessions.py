@@ -9,6 +9,8 @@ from actions.describing import message_of, readable, session_info
 from actions.reading import (
     KnownSession,
     are_known,
+    gone_among,
+    gone_note,
     is_counted,
     is_head_enough,
     known_lists,
@@ -25,6 +27,7 @@ from actions.reading import (
 )
 from actions.readthrough import Found, Question
 from actions.shapes import Pagination, SessionList, SessionWithMessages, Summary
+from dualstore.entry import Entry
 from dualstore.errors import RemoteError, StorageError, UnavailableError
 from dualstore.mirror.fetching import Told
 from dualstore.mirror.freshness import Age, older
@@ -62,6 +65,7 @@ class OneSession(Question[SessionWithMessages]):
         if known.entry is None:
             return Found(None, Age.EXPIRED, complete=False)
         value, is_known = await self._value(known), are_known(self._context, known, None)
+        gone = value.gone_upstream or []
         self._newest = _HEAD if is_head_enough(self._context, known) else None
         return Found(
             value,
@@ -69,7 +73,7 @@ class OneSession(Question[SessionWithMessages]):
             complete=is_known and not (known.lacks_some or known.is_behind),
             final=known.is_gone or is_known,
             confirmed_at=known.all_confirmed_at,
-            degraded=notes_of(known),
+            degraded=(*notes_of(known), *gone_note(gone)),
         )
 
     async def _value(self, known: KnownSession) -> SessionWithMessages:
@@ -78,11 +82,14 @@ class OneSession(Question[SessionWithMessages]):
         if written and len(written) == info.message_count:  # reading it back says the same
             end = None if self._limit is None else self._offset + self._limit
             return SessionWithMessages(session=info, messages=[*written[self._offset : end]])
-        return SessionWithMessages(session=info, messages=await self._messages())
+        entries = await self._entries()
+        gone = await gone_among(self._context, entries)
+        messages = [message_of(each) for each in entries]
+        return SessionWithMessages(session=info, messages=messages, gone_upstream=gone or None)
 
-    async def _messages(self) -> list[Thing]:
+    async def _entries(self) -> list[Entry]:
         where = {"metadata.session_id": self._id}
-        found: list[Thing] = []
+        found: list[Entry] = []
         cursor: str | None = None
         left = self._limit
         while left is None or left > 0:
@@ -91,7 +98,7 @@ class OneSession(Question[SessionWithMessages]):
             page = await self._context.families.messages.page(
                 where, newest=False, limit=size, cursor=cursor, skip=skip
             )
-            found += [message_of(each) for each in page.entries]
+            found += page.entries
             cursor = page.next_cursor
             left = None if left is None else left - len(page.entries)
             if cursor is None:

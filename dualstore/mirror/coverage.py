@@ -165,6 +165,8 @@ class Mark(NamedTuple):
 
     at: int
     gone_at: int | None = None
+    is_left_out: bool = False
+    """That was concluded from a list, and the remote not asked for the message itself."""
 
 
 class Coverage:
@@ -211,6 +213,11 @@ class Coverage:
         """What is known of it by itself."""
         value = await self._value(key)
         return None if value is None else Mark(**value)
+
+    async def messages(self, keys: Iterable[str]) -> dict[str, Mark]:
+        """What is known of these by themselves; of whom nothing is known are missing."""
+        records = await self._records.find(self._space, list(keys))
+        return {key: Mark(**record.value) for key, record in records.items()}
 
     async def mark_message(self, key: str, mark: Mark) -> None:
         """Note what is known of it now."""

@@ -21,6 +21,7 @@ from dualstore.mirror.coverage import (
     SessionMark,
     stretched,
 )
+from dualstore.mirror.departures import Departures
 from dualstore.mirror.families import Families
 from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
@@ -53,6 +54,7 @@ class WriteThrough:
         self._origin = origin
         self._clock = clock
         self.listing = Listing(coverage, clock=clock)
+        self._departures = Departures(families.messages, coverage, origin=origin, clock=clock)
         self._tasks = TaskFollower(families.tasks, intake)
 
     async def seen_sessions(self) -> Revisions:
@@ -123,6 +125,9 @@ class WriteThrough:
         if told.next_cursor is None:
             await self._intake.told_all(message_of(session_id), taken)
         fetched = _fetched(told, session_id, at)
+        if fetched is not None:
+            since = None if fetched.is_all else fetched.oldest
+            await self._departures.note(session_id, told.items, seen, since=since, at=at)
         if fetched is not None and not taken.is_outdated:
             await self._coverage.change_session(
                 session_id,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from actions import Answer, Context, events, messages, open_actions, sessions, tasks
@@ -528,6 +529,61 @@ async def test_a_message_that_is_deleted_at_the_remote_is_kept(everywhere: World
     asked = world.asked
     await messages.get(world.context, session_id, message_id)
     assert world.asked == asked
+
+
+async def test_a_list_says_which_of_its_messages_are_gone_at_the_remote(
+    everywhere: World,
+) -> None:
+    world = everywhere
+    session_id = await world.write.create("Talk")
+    made = [await world.write.say(session_id, each) for each in ("one", "two", "three", "four")]
+    await sessions.get(world.context, session_id)
+    for limit, gone in ((3, made[1]), (50, made[0])):
+        await world.write.remove(session_id, gone)
+        world.later(FINISHED + STALE)
+        told = await messages.list(world.context, session_id, limit)
+        kept = await messages.list(world.context, session_id, limit)
+        for answer in (told, kept):
+            assert gone in (answer.value.gone_upstream or [])
+            assert any("gone upstream" in note for note in answer.degraded)
+        assert kept.source == "local"
+    assert texts(kept.value.messages) == ["one", "two", "three", "four"]
+    assert kept.to_json()["goneUpstream"] == made[:2]
+    whole = await sessions.get(world.context, session_id)
+    assert whole.value.gone_upstream == made[:2]
+    for number, each in enumerate(made):
+        got = await messages.get(world.context, session_id, each)
+        assert got.value.gone_upstream == (True if number < 2 else None)
+        assert bool(got.degraded) is (number < 2)
+    again = await messages.list(world.context, session_id)
+    assert again.value.gone_upstream == made[:2]
+    assert "goneUpstream" not in (await messages.list(world.context, session_id, 1)).to_json()
+
+
+async def test_a_message_that_a_list_leaves_out_and_the_remote_has_is_not_gone(
+    world: DoubleWorld,
+) -> None:
+    session_id = await talk(world, "one", "two", "three")
+    got = await sessions.get(world.context, session_id)
+    second = got.value.messages[1]["info"]["id"]
+    whole = world.double.messages(session_id)
+
+    async def left_out(_: Any) -> Any:
+        return httpx.Response(200, json=[whole[0], whole[2]])
+
+    world.line.cut_where(f"{session_id}/message", left_out)
+    world.later(FINISHED + STALE)
+    assert (await messages.list(world.context, session_id)).value.gone_upstream == [second]
+    world.line.mend()
+    one = await messages.get(world.context, session_id, second)
+    assert (one.source, one.value.gone_upstream, one.degraded) == ("remote", None, ())
+    assert (await messages.list(world.context, session_id)).value.gone_upstream is None
+    world.line.cut_where(f"{session_id}/message", left_out)
+    world.later(FINISHED + STALE)
+    assert (await messages.list(world.context, session_id)).value.gone_upstream == [second]
+    world.line.mend()
+    world.later(FINISHED + STALE)
+    assert (await messages.list(world.context, session_id)).value.gone_upstream is None
 
 
 async def test_what_comes_back_at_the_remote_is_not_gone_any_more(world: DoubleWorld) -> None:
