@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 from actions.answer import Answer
 from actions.checking import check_count, check_id
@@ -13,12 +13,12 @@ from actions.readthrough import read
 from actions.shapes import OneTask, TaskList
 from dualstore.documents.base import PutOutcome
 from dualstore.entry import LOCAL
-from dualstore.errors import InvalidInputError, NotFoundError, UnavailableError, shown
+from dualstore.errors import InvalidInputError, NotFoundError, shown
+from dualstore.mirror.changing import settled
+from dualstore.mirror.intake import draft_of
 from dualstore.mirror.keys import task_key
 from dualstore.mirror.tasks import AgentTask, TaskStatus, task_copy
 from dualstore.values import check_text
-
-_TRIES: Final = 20
 
 
 async def list(  # noqa: A001 - the action's name in the public API
@@ -90,26 +90,20 @@ async def _write(
     """Whoever else changes it meanwhile: nothing of theirs is lost."""
     key, manager = task_key(session_id), context.families.tasks
     family = await manager.family()
-    for _ in range(_TRIES):
+
+    async def step() -> AgentTask | None:
         entry = await manager.get(key)
         task = change(readable_task(entry))
-        copy = task_copy(task)
-        draft = family.drafter.compose(
-            id=key,
-            text=copy.text,
-            timestamp=copy.timestamp,
-            metadata=copy.metadata,
-            body=copy.body,
-            origin=entry.origin if entry else LOCAL,
-        )
+        draft = draft_of(task_copy(task), family, origin=entry.origin if entry else LOCAL)
         expect = {key: entry.revision if entry else 0}
         try:
             (put,) = await family.store.put([draft], now=family.clock(), expect=expect)
         finally:
             family.worker.wake()
-        if put.outcome is not PutOutcome.OUTDATED:
-            return Answer(OneTask(task=described(task)), "local", complete=True, age_ms=None)
-    raise UnavailableError(f"the task of session {session_id!r} is changed by too many at once")
+        return None if put.outcome is PutOutcome.OUTDATED else task
+
+    task = await settled(step, what=f"the task of session {session_id!r}")
+    return Answer(OneTask(task=described(task)), "local", complete=True, age_ms=None)
 
 
 def _check_status(status: object) -> str:

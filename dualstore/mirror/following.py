@@ -1,18 +1,16 @@
 """Tasks that follow what happens in their sessions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from dualstore.documents.base import PutOutcome
-from dualstore.errors import EntryError, UnavailableError
+from dualstore.errors import EntryError
 from dualstore.manager import DualStoreManager
+from dualstore.mirror.changing import settled
 from dualstore.mirror.intake import Intake
 from dualstore.mirror.keys import task_key
 from dualstore.mirror.tasks import AgentTask, followed, task_copy, task_of
 from dualstore.mirror.telling import ms_at, text_at
 from dualstore.remote.base import Change, Thing
-
-_TRIES: Final = 20
 
 Changes = Mapping[str, Sequence[Change]]
 """By session."""
@@ -42,12 +40,14 @@ class TaskFollower:
         for each in changes:
             if is_nameable(each.session_id):
                 left.setdefault(each.session_id, []).append(each)
-        for _ in range(_TRIES):
-            if not left:
-                return
-            outdated = await self._follow(left, at=at)
-            left = {each: left[each] for each in outdated}
-        raise UnavailableError("tasks are being changed by too many at once")
+
+        async def step() -> bool | None:
+            for each in left.keys() - await self._follow(left, at=at):
+                del left[each]
+            return None if left else True
+
+        if left:
+            await settled(step, what="a task")
 
     async def _follow(self, changes: Changes, *, at: int) -> list[str]:
         """The sessions whose tasks somebody else changed meanwhile."""

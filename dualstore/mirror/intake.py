@@ -114,15 +114,20 @@ class Intake:
             _wake_soon(family)
 
     def _draft(self, family: Family, copy: Copy) -> Draft:
-        return family.drafter.compose(
-            id=copy.id,
-            text=copy.text,
-            timestamp=copy.timestamp,
-            metadata=copy.metadata,
-            body=copy.body,
-            origin=self._origin,
-            source_version=copy.version,
-        )
+        return draft_of(copy, family, origin=self._origin)
+
+
+def draft_of(copy: Copy, family: Family, *, origin: str) -> Draft:
+    """An `EntryError` for what can't be kept."""
+    return family.drafter.compose(
+        id=copy.id,
+        text=copy.text,
+        timestamp=copy.timestamp,
+        metadata=copy.metadata,
+        body=copy.body,
+        origin=origin,
+        source_version=copy.version,
+    )
 
 
 async def revisions_under(manager: DualStoreManager, prefix: str) -> Revisions:
