@@ -1,6 +1,5 @@
 """What the actions read in common: sessions, and how far the messages of one are known."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -102,10 +101,10 @@ async def known_marks(context: Context, session_id: str) -> tuple[SessionMark, L
     """What is known of a session. To be read before the data that it speaks of: a mark that is
     newer than they are would say too much.
     """
-    (mark, lists), refused = await asyncio.gather(
-        _marks(context, session_id), refused_of(context, messages_of(session_id))
-    )
-    return mark, lists, refused
+    if context.upstream is None:
+        return SessionMark(), ListMarks(), 0
+    lists, mark = await context.upstream.coverage.lists_and_session(session_id)
+    return mark, lists, await refused_of(context, messages_of(session_id))
 
 
 async def refused_of(context: Context, kind: Kind) -> int:
@@ -141,13 +140,6 @@ def is_counted(context: Context, known: KnownSession) -> bool:
     """Whether all its messages are here."""
     updated = known.entry.timestamp if known.entry else None
     return is_settled(context, known) or known.mark.covers(updated)
-
-
-async def _marks(context: Context, session_id: str) -> tuple[SessionMark, ListMarks]:
-    if context.upstream is None:
-        return SessionMark(), ListMarks()
-    coverage = context.upstream.coverage
-    return await asyncio.gather(coverage.session(session_id), coverage.lists())
 
 
 def is_settled(context: Context, known: KnownSession) -> bool:
@@ -245,13 +237,10 @@ async def session_infos(
     """In a constant number of calls. What is known of `everything` isn't asked again."""
     entries = [each.entry for each in known if each.entry]
     ids = [session_id_of(each) for each in entries]
-    counted, tasks = await asyncio.gather(
-        _counted(context, ids, everything), _tasks(context, ids, everything)
-    )
-    now, missed = (
-        context.clock(),
-        {each.entry.id for each in known if each.entry and each.is_missed},
-    )
+    counted = await _counted(context, ids, everything)
+    tasks = await _tasks(context, ids, everything)
+    now = context.clock()
+    missed = {each.entry.id for each in known if each.entry and each.is_missed}
     return [
         session_info(
             entry,

@@ -1,6 +1,5 @@
 """The newest messages of a session, and one message."""
 
-import asyncio
 from collections.abc import Sequence
 
 from actions.context import Context, upstream_of
@@ -57,9 +56,8 @@ class NewestMessages(Question[MessageList]):
     async def look(self) -> Found[MessageList]:
         context = self._context
         marks = await known_marks(context, self._id)
-        entry, (entries, is_cut) = await asyncio.gather(
-            context.families.sessions.get(session_key(self._id)), self._entries()
-        )
+        entry = await context.families.sessions.get(session_key(self._id))
+        entries, is_cut = await self._entries()
         known = KnownSession(entry, *marks)
         if known.entry is None and not entries:
             return Found(None, Age.EXPIRED, complete=False)
@@ -155,11 +153,10 @@ class OneMessageOf(Question[OneMessage]):
 
     async def look(self) -> Found[OneMessage]:
         session_id, _ = self._ids
-        marks, mark = await asyncio.gather(known_marks(self._context, session_id), self._mark())
+        marks, mark = await known_marks(self._context, session_id), await self._mark()
         families = self._context.families
-        entry, session = await asyncio.gather(
-            families.messages.get(self._key), families.sessions.get(session_key(session_id))
-        )
+        entry = await families.messages.get(self._key)
+        session = await families.sessions.get(session_key(session_id))
         if entry is None:
             return Found(None, Age.EXPIRED, complete=False)
         known = KnownSession(session, *marks)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from dualstore.documents.base import Records
+from dualstore.documents.base import Record, Records
 from dualstore.mirror.changing import Changing, Value
 from dualstore.mirror.followed import FOLLOWED, Followed
 from dualstore.mirror.keys import keyed, session_key
@@ -181,11 +181,13 @@ class Coverage:
 
     async def lists(self) -> ListMarks:
         """What was told as a whole, and whether that is still so."""
-        found = await self._records.find(self._space, [_LISTS, FOLLOWED])
-        marks = _list_marks(found[_LISTS].value if _LISTS in found else None)
-        if FOLLOWED not in found:
-            return marks
-        return replace(marks, followed=Followed.from_record(found[FOLLOWED].value))
+        return _lists_among(await self._records.find(self._space, [_LISTS, FOLLOWED]))
+
+    async def lists_and_session(self, session_id: str) -> tuple[ListMarks, SessionMark]:
+        """What was told as a whole, and what is known of one session; in one call."""
+        key = session_key(session_id)
+        found = await self._records.find(self._space, [_LISTS, FOLLOWED, key])
+        return _lists_among(found), _session_mark(found[key].value if key in found else None)
 
     async def change_lists(self, change: Callable[[ListMarks], ListMarks]) -> None:
         """Replace the marks by what `change` makes of them, whoever else does so meanwhile."""
@@ -252,6 +254,13 @@ class Coverage:
 
     async def _change(self, key: str, change: Callable[[Value | None], Value]) -> None:
         await self._changing.change(self._space, key, change)
+
+
+def _lists_among(found: Mapping[str, Record]) -> ListMarks:
+    marks = _list_marks(found[_LISTS].value if _LISTS in found else None)
+    if FOLLOWED not in found:
+        return marks
+    return replace(marks, followed=Followed.from_record(found[FOLLOWED].value))
 
 
 def _list_marks(value: Value | None) -> ListMarks:
