@@ -248,5 +248,5 @@ def test_bytes_read_back_from_a_text_for_any_address(content: bytes) -> None:
 
 @pytest.mark.parametrize("text", ["a", "a b", "ä", "abc\n", "a=b"])
 def test_what_is_no_such_text_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match="(?i)base64|padding|ascii"):
+    with pytest.raises(ValueError, match=r"(?i)base64|padding|ascii"):
         from_base64(text)

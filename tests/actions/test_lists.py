@@ -121,6 +121,19 @@ async def test_thousands_of_events_page_back_to_the_first_each_once(world: Doubl
     assert [each["id"] for each in some.events] == ["evt_003999", "evt_003997", "evt_003995"]
 
 
+async def test_events_of_any_number_of_sessions_cost_the_same_calls(world: DoubleWorld) -> None:
+    costs: list[int] = []
+    for count in (100, 300):
+        for number in range(count):
+            world.session(str(number))
+        world.later(LISTS + STALE)
+        world.faults.calls.clear()
+        await events.list(world.context, k=10)
+        costs.append(len(world.faults.calls))
+    assert (await events.list(world.context, k=10)).value.total_count == 400
+    assert costs[1] <= costs[0] < 100
+
+
 @pytest.mark.parametrize("k", [1, 7, 299, 300, 301])
 async def test_what_is_asked_for_is_counted_alike_on_each_page(world: DoubleWorld, k: int) -> None:
     await many_events(world.context, 600)
