@@ -219,11 +219,12 @@ def notes_of(known: KnownSession) -> tuple[str, ...]:
 
 async def gone_among(context: Context, messages: Sequence[Entry]) -> list[str]:
     """Ids of those that the remote doesn't have any more, in one call."""
-    if context.upstream is None or not messages:
+    theirs = [each for each in messages if each.origin != LOCAL]
+    if context.upstream is None or not theirs:
         return []
-    marks = await context.upstream.coverage.messages([each.id for each in messages])
+    marks = await context.upstream.coverage.messages([each.id for each in theirs])
     gone = {key for key, mark in marks.items() if mark.gone_at is not None}
-    return [str(message_of(each)["info"]["id"]) for each in messages if each.id in gone]
+    return [str(message_of(each)["info"]["id"]) for each in theirs if each.id in gone]
 
 
 def gone_note(ids: Sequence[str]) -> tuple[str, ...]:

@@ -69,6 +69,23 @@ async def test_what_is_written_here_meanwhile_stays(anywhere: DoubleWorld) -> No
         assert (texts(got.value.messages), got.complete, got.degraded) == (["mine"], True, ())
 
 
+async def test_what_was_written_here_is_not_gone_with_the_original(world: DoubleWorld) -> None:
+    session_id = await talk(world, "one", "two")
+    got = await sessions.get(world.context, session_id)
+    first, second = [each["info"]["id"] for each in got.value.messages]
+    for each in (first, second):
+        world.double.delete_message(session_id, each)
+    world.later(FINISHED + STALE)
+    listed = await messages.list(world.context, session_id)
+    assert listed.value.gone_upstream == [first, second]
+    own = {**own_message(session_id, first, "mine"), "timestamp": world.clock.now}
+    await world.context.families.messages.insert(own)
+    listed = await messages.list(world.context, session_id)
+    assert (texts(listed.value.messages), listed.value.gone_upstream) == (["two", "mine"], [second])
+    assert (await messages.get(world.context, session_id, first)).value.gone_upstream is None
+    assert (await messages.get(world.context, session_id, second)).value.gone_upstream
+
+
 async def test_a_session_that_was_changed_here_stays_so_until_the_remote_has_news(
     anywhere: DoubleWorld,
 ) -> None:
