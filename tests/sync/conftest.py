@@ -68,11 +68,17 @@ def server(_installed: None, _model: ModelStub) -> Iterator[OpenCodeServer]:
         yield running
 
 
+@pytest.fixture
+async def lasting(_lasting: LastingServer) -> AsyncIterator[LastingServer]:
+    """One for the tests of a file, who may kill it and start it again."""
+    yield _lasting
+    await _lasting.start()
+
+
 @pytest.fixture(scope="module")
-def lasting(
+def _lasting(
     _installed: None, _model: ModelStub, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LastingServer]:
-    """One for the tests of a file, who may kill it and start it again."""
     with ExitStack() as stack:
         made = LastingServer(tmp_path_factory.mktemp("lasting"), model=_model.url)
         stack.callback(made.close)

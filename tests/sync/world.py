@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,8 @@ from tests.support.opencode_server import OpenCodeServer, lasting_port, opencode
 
 PATIENCE: Final = 30.0
 """Seconds."""
+ONE_TRY: Final = Patience(attempts=1, read=3.0)
+"""A server that is just starting takes requests that it never answers."""
 
 
 def settings() -> Settings:
@@ -93,36 +95,43 @@ class Place:
 
 
 @asynccontextmanager
+async def writer(server: OpenCodeServer) -> AsyncIterator[OpenCodeWriter]:
+    """Straight to the server."""
+    async with httpx.AsyncClient(
+        base_url=server.url,
+        auth=(server.user, server.password),
+        timeout=PATIENCE,
+        trust_env=False,
+    ) as client:
+        yield OpenCodeWriter(client)
+
+
+@asynccontextmanager
 async def place(
     server: OpenCodeServer,
     file: Path,
     embedder: Embedder,
     *,
     url: str = "",
-    patience: Patience | None = None,
+    patience: Patience = ONE_TRY,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Place]:
     """A memory in that file. It asks at `url` if that is given, and else the server itself."""
-    user, password, one_try = server.user, server.password, patience or Patience(attempts=1)
+    user, password = server.user, server.password
     async with (
         SqliteDatabase(file) as documents,
         OpenCodeRemote(
-            url or server.url, user=user, password=password, patience=one_try, transport=transport
+            url or server.url, user=user, password=password, patience=patience, transport=transport
         ) as remote,
         OpenCodeRemote(server.url, user=user, password=password) as straight,
-        httpx.AsyncClient(
-            base_url=server.url,
-            auth=(user, password),
-            timeout=PATIENCE,
-            trust_env=False,
-        ) as client,
+        writer(server) as write,
         open_actions(
             settings(),
             backends=Backends(documents, ExactVectors(), embedder),
             remote=remote,
         ) as context,
     ):
-        yield Place(context, straight, OpenCodeWriter(client))
+        yield Place(context, straight, write)
 
 
 class LastingServer:
@@ -133,21 +142,29 @@ class LastingServer:
         self._model = model
         self._port = lasting_port()
         self._running = ExitStack()
+        self._is_dead = False
         self.server = self._started()
 
-    @contextmanager
-    def another(self) -> Iterator[OpenCodeServer]:
-        """A second process that serves the same data."""
-        with opencode_server(home=self._home, port=lasting_port(), model=self._model) as server:
-            yield server
+    def strike(self) -> None:
+        """SIGKILL."""
+        os.killpg(self.server.pid, signal.SIGKILL)
+        self._is_dead = True
 
     async def kill(self) -> None:
-        """With SIGKILL."""
-        os.killpg(self.server.pid, signal.SIGKILL)
+        """It is dead when this returns."""
+        self.strike()
         await asyncio.to_thread(self._running.close)
 
     async def start(self) -> None:
-        self.server = await asyncio.to_thread(self._started)
+        """Again, if it was killed."""
+        if self._is_dead:
+            await asyncio.to_thread(self._running.close)
+            self.server = await asyncio.to_thread(self._started)
+            self._is_dead = False
+
+    def second(self) -> AbstractContextManager[OpenCodeServer]:
+        """Another process that serves the same data, at another address."""
+        return opencode_server(home=self._home, port=lasting_port(), model=self._model)
 
     def close(self) -> None:
         self._running.close()
@@ -158,20 +175,35 @@ class LastingServer:
         )
 
 
+@asynccontextmanager
+async def another(lasting: LastingServer) -> AsyncIterator[OpenCodeServer]:
+    """A second process that serves the same data."""
+    running = lasting.second()
+    try:
+        yield await asyncio.to_thread(running.__enter__)
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
 @dataclass
 class Watched:
     """How following goes."""
 
+    meanwhile: Callable[[Following], object] | None = None
     now: Following = field(default_factory=Following)
 
     def tell(self, now: Following) -> None:
         self.now = now
+        if self.meanwhile:
+            self.meanwhile(now)
 
 
 @asynccontextmanager
-async def following(context: Context) -> AsyncIterator[Watched]:
+async def following(
+    context: Context, *, meanwhile: Callable[[Following], object] | None = None
+) -> AsyncIterator[Watched]:
     """While it lasts; whether it succeeds is to be watched."""
-    watched = Watched()
+    watched = Watched(meanwhile)
     task = asyncio.ensure_future(context.sync.follow(progress=watched.tell))
     try:
         yield watched
@@ -208,4 +240,4 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], *, within: float = 
             answer = holds()
             if answer if isinstance(answer, bool) else await answer:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.005)
