@@ -28,8 +28,7 @@ from tests.support.opencode_server import OpenCodeServer, lasting_port, opencode
 
 PATIENCE: Final = 30.0
 """Seconds."""
-ONE_TRY: Final = Patience(attempts=1, read=3.0)
-"""A server that is just starting takes requests that it never answers."""
+ONE_TRY: Final = Patience(attempts=1)
 
 
 def settings() -> Settings:
