@@ -58,17 +58,21 @@ def cut(text: str | None, most: int) -> str | None:
 
 def message_text(info: Thing, parts: Sequence[Thing]) -> str:
     """What machines put beside a text (whole files, mostly) counts only where it is all."""
+    by_kind: dict[str, list[Thing]] = {}
+    for part in parts:
+        kind = found(part, "type")
+        if isinstance(kind, str):
+            by_kind.setdefault(kind, []).append(part)
     told = (
         line
         for kind, tell in _TELLING.items()
-        for part in parts
-        if found(part, "type") == kind
+        for part in by_kind.get(kind, ())
         for line in tell(part)
     )
     return lines([*told, error_text(found(info, "error"))]) or lines(
         cut(text_at(part, "text"), LONGEST)
-        for part in parts
-        if found(part, "type") == "text" and not found(part, "ignored")
+        for part in by_kind.get("text", ())
+        if not found(part, "ignored")
     )
 
 
