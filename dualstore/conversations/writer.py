@@ -50,6 +50,9 @@ class _Look(NamedTuple):
     held: Held
     standing: Standing
     there: Mapping[str, JournalItem]
+    is_fresh: bool
+    """Else it may be old: good enough for writing, which then doesn't succeed, but no reason to
+    refuse anybody."""
 
 
 class Writer:
@@ -128,6 +131,9 @@ class Writer:
         look = await self._first_look(name, submissions)
         while True:
             batch, outcomes = await self._batched(look, submissions)
+            if not look.is_fresh and any(isinstance(each, Exception) for each in outcomes):
+                look = await self._look(look.held, submissions)
+                continue
             note = batch.standing.to_note()
             if not batch.items or await self._journal.extend(batch.log, batch.items, note=note):
                 break
@@ -165,7 +171,7 @@ class Writer:
             return await self._look(await self._cards.get(scope, conversation_id), submissions)
         named = set[str]().union(*(each.named for each in submissions))
         there = await self._journal.find(known.held.card.log, list(named)) if named else {}
-        return _Look(known.held, known.standing, there)
+        return _Look(known.held, known.standing, there, is_fresh=False)
 
     async def _look(self, held: Held, submissions: Sequence[Submission]) -> _Look:
         log = held.card.log
@@ -174,7 +180,8 @@ class Writer:
             held = await self._present(held)
         standing = await self._standing(held, tip.note if tip else None)
         ids = chain.from_iterable((*each.ids, *each.named) for each in submissions)
-        return _Look(held, standing, await self._journal.find(log, list(ids)))
+        there = await self._journal.find(log, list(ids))
+        return _Look(held, standing, there, is_fresh=True)
 
     async def _present(self, held: Held) -> Held:
         """Raises `NotFoundError` if the log is gone with its conversation, and

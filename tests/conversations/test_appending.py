@@ -311,3 +311,13 @@ async def test_a_batch_of_everything_is_in_the_order_given(log: Conversations) -
     assert seqs(await log.append("c", batch)) == [1, 2, 3, 4, 5]
     found = await log.get("c")
     assert (texts(found.context), texts(found.display)) == (["s", "ab"], ["q", "ab"])
+
+
+async def test_nobody_is_refused_for_what_others_have_written_meanwhile(
+    house: House, log: Conversations
+) -> None:
+    await log.create("c")
+    await log.append("c", [user("q")])
+    await house.store().conversations.append("c", [answer("a"), user("q2")])
+    await log.append("c", [summary("s", 3)])
+    assert texts((await log.get("c")).context) == ["s"]
