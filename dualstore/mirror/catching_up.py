@@ -22,7 +22,6 @@ PORTION: Final = 50
 """Sessions whose whole history is asked for in one."""
 _LATER: Final = 2**52
 """A sequence number that no session reaches: nothing after it is told."""
-_NONE: Final = SessionMark()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,8 @@ class _Listed:
         mark = self.marks[session_id]
         stretch, is_next = mark.messages, True
         if changes:
-            is_next = step(mark.reached, changes[0]) is Step.NEXT
+            # a session that was imported may have been imported again, which nothing tells
+            is_next = step(mark.reached, changes[0]) is Step.NEXT and not _is_imported(mark)
         elif mark.covers(self._updated(session_id)):
             return None
         news = News.of(changes)
@@ -88,6 +88,8 @@ class CatchingUp:
         self.synced = self._reader.synced
         self.reached: dict[str, Reached] = {}
         """By session, up to which change everything is here; of those that failed it isn't."""
+        self.others: set[str] = set()
+        """Sessions that are others than those that are here under their ids."""
         self.is_whole = remote.capabilities.has_history
         """Whether nothing can have been missed, but of the sessions that failed."""
 
@@ -131,7 +133,12 @@ class CatchingUp:
         sessions = {
             session_id: each for each in told.content.items if (session_id := text_at(each, "id"))
         }
-        return _Listed(sessions, await self._coverage.sessions(sessions))
+        marks = await self._coverage.sessions(sessions)
+        self.others = {each for each in sessions if each in marks and marks[each].is_other}
+        for each in self.others:
+            del sessions[each]
+            self.synced.failed[each] = "there is another session than the one that is here"
+        return _Listed(sessions, marks)
 
     async def _news(
         self, listed: _Listed, *, is_same: bool
@@ -173,8 +180,7 @@ class CatchingUp:
             for each in missing:
                 await patiently(lambda each=each: self._fetcher.session(each))  # type: ignore[misc]
         elif missing:
-            for each in missing:
-                await self._coverage.change_session(each, lambda _: _NONE)
+            await self._coverage.forget(missing)
             self.synced.notes.append(
                 f"{self._remote.name} is another one than before: of {len(missing)} sessions that "
                 "it had none is there. They are kept"
@@ -225,6 +231,10 @@ class CatchingUp:
             self.is_whole = False
             self.synced.notes.append(f"what happened can't be told: {error}")
             return None
+
+
+def _is_imported(mark: SessionMark) -> bool:
+    return mark.reached is not None and mark.reached.sequence < 0
 
 
 def _end_of(changes: Sequence[Change]) -> Reached:

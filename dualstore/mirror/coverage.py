@@ -1,6 +1,6 @@
 """What is known to be complete, and since when. Only a mark that is written here says so."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -102,6 +102,8 @@ class SessionMark:
     """The session's update time that was known when its messages were asked for."""
     reached: Reached | None = None
     """None while nobody has read all of it, and of what happened in it."""
+    is_other: bool = False
+    """The remote has another session under this id than the one that is here."""
 
     @property
     def is_told(self) -> bool:
@@ -121,14 +123,22 @@ class SessionMark:
         """As JSON."""
         messages = self.messages and self.messages.to_record()
         times = {"at": self.at, "gone_at": self.gone_at, "updated": self.updated}
-        return {**times, "messages": messages, "reached": self.reached and list(self.reached)}
+        reached = self.reached and list(self.reached)
+        return {**times, "messages": messages, "reached": reached, "is_other": self.is_other}
 
     @classmethod
     def from_record(cls, value: Value) -> "SessionMark":
         """The opposite of `to_record`."""
         messages = value["messages"] and Stretch.from_record(value["messages"])
         reached = value.get("reached") and Reached(*value["reached"])
-        return cls(value["at"], value["gone_at"], messages, value.get("updated"), reached)
+        return cls(
+            value["at"],
+            value["gone_at"],
+            messages,
+            value.get("updated"),
+            reached,
+            value.get("is_other", False),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +247,13 @@ class Coverage:
     async def begin_anew(self, session_ids: Iterable[str]) -> None:
         """They are gone: should one come back, its events count from the first on."""
         await self._sequences.forget(keyed(session_ids, session_key).values())
+
+    async def forget(self, session_ids: Sequence[str]) -> None:
+        """The remote has never told them: it is another one."""
+        await self.begin_anew(session_ids)
+        await self._listed.forget(keyed(session_ids, session_key).values())
+        for each in session_ids:
+            await self.change_session(each, lambda _: SessionMark())
 
     async def note_listed(self, session_ids: Iterable[str]) -> None:
         """The remote has told these, among others."""

@@ -23,6 +23,7 @@ _DROPPED_AT_ONCE: Final = 100
 """Sessions that are asked for before a list is answered."""
 
 _T = TypeVar("_T")
+_U = TypeVar("_U")
 
 
 @dataclass(slots=True)
@@ -32,9 +33,15 @@ class Told(Generic[_T]):
     content: _T
     is_kept: bool = True
     """It can be read here now."""
+    error: DualStoreError | None = None
+    """Why nothing of it can be kept, if it isn't for what it is."""
     degraded: list[str] = field(default_factory=list)
     is_new: bool = False
     """Nothing of the kind was here before, and all of it is here now, word for word."""
+
+    def about(self, content: _U) -> "Told[_U]":
+        """The same of what was told in another form."""
+        return Told(content, self.is_kept, self.error, self.degraded)
 
 
 class Fetcher:
@@ -63,10 +70,11 @@ class Fetcher:
         """All of them."""
 
         async def take(told: RemoteSessions, seen: Revisions, at: int) -> Taken:
+            is_same = await self._through.is_same(told.items, seen)
             taken = await self._through.take_sessions(
                 told.items, seen, at=at, are_all=told.complete
             )
-            if self._drops and told.complete:
+            if self._drops and told.complete and is_same:
                 await self._drop_unlisted(at)
             return taken
 
@@ -82,12 +90,15 @@ class Fetcher:
                 return await self._through.take_session(session_id, told, seen, at=at)
             return await self._session_is_gone(session_id, at)
 
-        return await self._fetched(
+        told = await self._fetched(
             "session",
             lambda: self._remote.fetch_session(session_id),
             lambda: self._through.seen_session(session_id),
             take,
         )
+        if not told.is_kept and told.error is None:
+            await self._check_own(session_id)
+        return told
 
     async def messages(
         self, session_id: str, *, newest: int | None, reached: Reached | None = None
@@ -99,18 +110,18 @@ class Fetcher:
 
         async def see() -> Revisions:
             nonlocal updated
+            await self._check_own(session_id)
             updated = await self._through.updated_of(session_id)
             return await self._through.seen_messages(session_id)
 
         async def take(told: RemoteMessages | None, seen: Revisions, at: int) -> Taken:
             if told is None:
                 return await self._session_may_be_gone(session_id, at)
-            taken = await self._through.take_messages(
+            if told.next_cursor is None:
+                await self._part_with_others(session_id, told.items, seen, at)
+            return await self._through.take_messages(
                 session_id, told, seen, at=at, updated=updated, reached=reached
             )
-            if self._drops and told.next_cursor is None:
-                await self._drop_others(session_id, seen, taken)
-            return taken
 
         return await self._fetched(
             "messages",
@@ -122,6 +133,10 @@ class Fetcher:
     async def message(self, session_id: str, message_id: str) -> Told[Thing | None]:
         """One; None when the remote says that there is none."""
 
+        async def see() -> Revisions:
+            await self._check_own(session_id)
+            return await self._through.seen_some(session_id, [message_id])
+
         async def take(told: Thing | None, seen: Revisions, at: int) -> Taken:
             if told is not None:
                 return await self._through.take_message(session_id, told, seen, at=at)
@@ -129,10 +144,7 @@ class Fetcher:
             return Taken()
 
         return await self._fetched(
-            "message",
-            lambda: self._remote.fetch_message(session_id, message_id),
-            lambda: self._through.seen_some(session_id, [message_id]),
-            take,
+            "message", lambda: self._remote.fetch_message(session_id, message_id), see, take
         )
 
     async def news(
@@ -144,6 +156,7 @@ class Fetcher:
 
         async def see() -> Revisions:
             nonlocal updated
+            await self._check_own(session_id)
             updated = await self._through.updated_of(session_id)
             return await self._through.seen_some(session_id, message_ids)
 
@@ -212,14 +225,30 @@ class Fetcher:
         told nothing is dropped.
         """
         if await self._through.seen_session(session_id):
-            if self._drops and await self._through.was_told(session_id):
+            drops = self._drops and await self._through.was_told(session_id)
+            if drops and await self._is_same():
                 await self._through.drop_session(session_id, at=at)
             else:
                 await self._through.take_gone(session_id, at=at)
         return Taken()
 
+    async def _is_same(self) -> bool:
+        """Nothing is dropped because it isn't at a remote that it never came from."""
+        try:
+            told = await self._remote.fetch_sessions()
+        except (RemoteError, UnavailableError):
+            return False
+        return await self._through.is_same(told.items, await self._through.seen_sessions())
+
+    async def _check_own(self, session_id: str) -> None:
+        if (await self._coverage.session(session_id)).is_other:
+            raise RemoteError(
+                f"{self._remote.name} has another session than the one that is here under the id "
+                f"{session_id}, which is kept"
+            )
+
     async def _drop_unlisted(self, at: int) -> None:
-        """As `_drop_others`; of very many only some each time."""
+        """As `_part_with_others`; of very many only some each time."""
         for session_id in (await self._through.listing.left_out())[:_DROPPED_AT_ONCE]:
             try:
                 told = await self._remote.fetch_session(session_id)
@@ -228,18 +257,19 @@ class Fetcher:
             if told is None:
                 await self._session_is_gone(session_id, at)
 
-    async def _drop_others(self, session_id: str, seen: Revisions, taken: Taken) -> None:
-        """A list may be wrong: what it leaves out goes only when the remote says so itself."""
+    async def _part_with_others(
+        self, session_id: str, told: Sequence[Thing], seen: Revisions, at: int
+    ) -> None:
+        """A list may be wrong: what it leaves out is gone when the remote says so itself."""
         gone: list[str] = []
-        for key in await self._through.left_out(seen, taken):
+        for key in await self._through.left_out(session_id, told, seen):
             (_, message_id) = parse_key(key).parts
             try:
-                told = await self._remote.fetch_message(session_id, message_id)
+                if await self._remote.fetch_message(session_id, message_id) is None:
+                    gone.append(key)
             except (RemoteError, UnavailableError):
                 break
-            if told is None:
-                gone.append(key)
-        await self._through.drop_messages(gone)
+        await self._messages_are_gone(gone, at)
 
     async def _fetched(
         self,
@@ -253,6 +283,8 @@ class Fetcher:
             at = self._clock()
             try:
                 seen = await see()
+            except RemoteError:
+                raise
             except DualStoreError as error:
                 return _not_kept(await ask(), error)
             told = await ask()
@@ -283,4 +315,4 @@ class Fetcher:
 
 
 def _not_kept(told: _T, error: DualStoreError) -> Told[_T]:
-    return Told(told, is_kept=False, degraded=[f"nothing can be kept: {error}"])
+    return Told(told, is_kept=False, error=error, degraded=[f"nothing can be kept: {error}"])

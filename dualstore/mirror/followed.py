@@ -92,11 +92,12 @@ class Lease:
         await self._write(Followed(self._owner, until, since, at, failing))
 
     async def release(self) -> None:
-        """Whoever waits may follow at once."""
-        if self._record is not None:
-            left = replace(Followed.from_record(self._record.value), until=0, since=None)
-            await self._write(left)
-            self._record = None
+        """Whoever waits may follow at once. What was acquired without being told so goes, too."""
+        self._record = None
+        record = await self._records.get(self._space, FOLLOWED)
+        if record is not None and record.value["owner"] == self._owner:
+            left = replace(Followed.from_record(record.value), until=0, since=None)
+            await self._records.replace(record, left.to_record())
 
     async def _write(self, followed: Followed) -> None:
         """What was written and not acknowledged is ours, too."""

@@ -32,7 +32,7 @@ LOOKED: Final = 30.0
 """Seconds after which it is caught up with what no stream tells; longer where that takes long."""
 AGAIN: Final = 1.0
 """Seconds after which it is, when something was missed."""
-_SHARE: Final = 20
+SHARE: Final = 20
 """Of the time, at most one in so many parts is spent on that."""
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 30.0
@@ -91,6 +91,7 @@ class KeepingUp:
         self._progress = progress
         self._inbox = Inbox(clock)
         self._reached: dict[str, Reached] = {}
+        self._others: set[str] = set()
         self._since: int | None = None
         self._at = 0
         self._is_busy = False
@@ -104,7 +105,6 @@ class KeepingUp:
         while True:
             caught_up = self.following.caught_up
             try:
-                await self._wait_for_turn()
                 await self._hold()
             except LeaseLostError:
                 continue
@@ -127,14 +127,20 @@ class KeepingUp:
     async def _hold(self) -> None:
         """Follow, while nobody else does."""
         self._inbox = Inbox(self._clock)
+        tasks: list[asyncio.Task[NoReturn] | asyncio.Task[None]] = []
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_lease())
-                tasks.create_task(self._inbox.fill(self._remote.follow()))
-                tasks.create_task(self._keep_up())
-        except* DualStoreError as errors:
-            raise errors.exceptions[0] from None
+            await self._wait_for_turn()
+            tasks.append(asyncio.create_task(self._keep_lease()))
+            tasks.append(asyncio.create_task(self._inbox.fill(self._remote.follow())))
+            tasks.append(asyncio.create_task(self._keep_up()))
+            # a TaskGroup of which one fails while it is cancelled would only tell the failure
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for each in done:
+                each.result()
         finally:
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._since = None
             with suppress(DualStoreError):
                 await asyncio.shield(self._lease.release())
@@ -180,8 +186,8 @@ class KeepingUp:
         self._tell("catching up")
         await catching_up.everything(is_same=self._is_same)
         self._is_same = True
-        self._reached = catching_up.reached
-        self._look_at = _now() + max(LOOKED, (_now() - began) * _SHARE)
+        self._reached, self._others = catching_up.reached, catching_up.others
+        self._look_at = _now() + max(LOOKED, (_now() - began) * SHARE)
         self._since = since if catching_up.is_whole else None
         self._at = self._at or since
         self.following.failing = dict(catching_up.synced.failed)
@@ -216,6 +222,8 @@ class KeepingUp:
         for each in changes:
             if each.type not in KNOWN_TYPES:
                 _count(self.following.unknown, each.type)
+            if each.session_id in self._others:
+                continue
             if each.sequence is None:
                 told.append(each)
                 continue

@@ -1,6 +1,6 @@
 """Which sessions a remote names when it tells all of them, and which it leaves out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from dualstore.mirror.coverage import Coverage, ListMarks
@@ -35,6 +35,13 @@ class Listing:
 
         await self._coverage.change_lists(change)
         await self._coverage.begin_anew(_ids(sorted(new)))
+
+    async def is_same(self, named: Collection[str], here: Iterable[str]) -> bool:
+        """Whether it is the remote that told sessions before, and not another one at its place: it
+        still has one of those that are here, or there is at most one that it could have.
+        """
+        told = await self._coverage.was_listed(here)
+        return len(told) < 2 or not set(named).isdisjoint(told)
 
     async def left_out(self) -> list[str]:
         """Sessions that were told once, and not when all were told."""

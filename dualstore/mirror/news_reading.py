@@ -88,7 +88,10 @@ class NewsReader:
             self.synced.failed[session_id] = str(error)
         else:
             check_kept(told)
-            self.synced.messages += len(told.content)
+            if told.is_kept:
+                self.synced.messages += len(told.content)
+            else:
+                self.synced.failed[session_id] = "; ".join(told.degraded)
 
     async def _told(self, session_id: str, news: News) -> Told[Sequence[Thing]]:
         if news.session:
@@ -96,19 +99,18 @@ class NewsReader:
             if session.content is None:
                 self.gone.add(session_id)
             if session.content is None or not session.is_kept:
-                return Told((), session.is_kept, session.degraded)
+                return session.about(())
         if news.messages is not None:
             some = await self._fetcher.news(session_id, news.messages, reached=news.reached)
-            return Told(some.content, some.is_kept, some.degraded)
+            return some.about(some.content)
         told = await self._fetcher.messages(session_id, newest=None, reached=news.reached)
-        items = told.content.items if told.content else ()
-        return Told(items, told.is_kept, told.degraded)
+        return told.about(told.content.items if told.content else ())
 
 
 def check_kept(told: Told[Any]) -> None:
-    """Raises `UnavailableError` for what was told in vain."""
-    if not told.is_kept:
-        raise UnavailableError("; ".join(told.degraded))
+    """Raises what a store did that can't keep anything."""
+    if told.error is not None and not isinstance(told.error, RemoteError):
+        raise UnavailableError("; ".join(told.degraded), causes=(told.error,)) from told.error
 
 
 async def patiently(ask: Callable[[], Awaitable[_T]]) -> _T:

@@ -26,7 +26,7 @@ from dualstore.mirror.families import Families
 from dualstore.mirror.following import TaskFollower, is_nameable
 from dualstore.mirror.intake import Intake, Revisions, Taken, revisions_of, revisions_under
 from dualstore.mirror.keys import keyed, message_key, messages_prefix, parse_key, session_key
-from dualstore.mirror.kinds import event_copy, message_copy, session_copy
+from dualstore.mirror.kinds import Copy, event_copy, message_copy, session_copy
 from dualstore.mirror.listing import Listing
 from dualstore.mirror.refusals import EVENT, SESSION, message_of
 from dualstore.mirror.telling import text_at
@@ -92,6 +92,11 @@ class WriteThrough:
             await self.listing.are_others(others, at=at)
         return taken
 
+    async def is_same(self, things: Iterable[Thing], seen: Revisions) -> bool:
+        """Whether it is the remote that told what is here, if it has only these sessions."""
+        here = [part for key in seen for part in parse_key(key).parts]
+        return await self.listing.is_same(_named(things).values(), here)
+
     async def take_session(
         self, session_id: str, thing: Thing, seen: Revisions, *, at: int
     ) -> Taken:
@@ -99,7 +104,10 @@ class WriteThrough:
         taken = await self._take_sessions([thing], seen)
         if not taken.is_outdated:
             await self._coverage.change_session(
-                session_id, lambda mark: replace(mark, at=at, gone_at=None)
+                session_id,
+                lambda mark: replace(
+                    mark, at=at, gone_at=None, is_other=mark.is_other and bool(taken.refused)
+                ),
             )
         return taken
 
@@ -222,9 +230,17 @@ class WriteThrough:
         mark = await self._coverage.session(session_id)
         return mark.is_told or bool(await self._coverage.was_listed([session_id]))
 
-    async def left_out(self, seen: Revisions, taken: Taken) -> list[str]:
-        """Messages that came from the remote, and that it doesn't tell any more."""
-        return await self._mine(self._families.messages, seen.keys() - taken.outcomes.keys())
+    async def left_out(
+        self, session_id: str, things: Iterable[Thing], seen: Revisions
+    ) -> list[str]:
+        """Messages that came from the remote, that it doesn't tell any more, and of which it hasn't
+        said so yet.
+        """
+        ids = filter(None, (text_at(each, "info", "id") for each in things))
+        told = keyed(ids, partial(message_key, session_id))
+        others = await self._mine(self._families.messages, seen.keys() - told.keys())
+        marks = await self._coverage.messages(others) if others else {}
+        return [each for each in others if each not in marks or marks[each].gone_at is None]
 
     async def _mine(self, manager: DualStoreManager, keys: Set[str]) -> list[str]:
         """Those that are here and came from the remote, in order."""
@@ -237,15 +253,40 @@ class WriteThrough:
         await self._families.messages.delete_where(mine)
 
     async def _take_sessions(self, things: Sequence[Thing], seen: Revisions) -> Taken:
+        """One that has begun at another time than the one that is here is another one."""
+        begun = await self._begun([key for key in _named(things) if key in seen])
+        others: list[str] = []
+
+        def copy_of(thing: Thing) -> Copy:
+            copy = session_copy(thing)
+            created = copy.metadata.get("created")
+            if begun.get(copy.id, created) != created:
+                others.append(thing["id"])
+                raise EntryError("time.created", "is another session's than of the one here")
+            return copy
+
         taken = await self._intake.take(
             self._families.sessions,
             [_without_project(each) for each in things],
-            session_copy,
+            copy_of,
             seen,
             what=SESSION,
         )
-        await self._tasks.begin(things, at=self._clock())
+        for each in others:
+            await self._coverage.change_session(each, lambda mark: replace(mark, is_other=True))
+        own = [each for each in things if each.get("id") not in others]
+        await self._tasks.begin(own, at=self._clock())
         return taken
+
+    async def _begun(self, keys: Sequence[str]) -> dict[str, int]:
+        """When those of these sessions were begun that the remote has told."""
+        found = await self._families.sessions.get_many(keys)
+        times = {key: each.metadata.get("created") for key, each in found.items()}
+        return {
+            key: time
+            for key, time in times.items()
+            if isinstance(time, int) and found[key].origin == self._origin
+        }
 
     async def _take_messages(
         self, session_id: str, things: Sequence[Thing], seen: Revisions

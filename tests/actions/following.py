@@ -81,11 +81,13 @@ async def _all(manager: DualStoreManager) -> list[Entry]:
             return found
 
 
-async def converged(context: Context, remote: RemoteSource) -> None:
-    """Wait until all is as it is there, and known to be."""
+async def converged(context: Context, remote: RemoteSource, *, but: str = "") -> None:
+    """Wait until all is as it is there, and known to be; but of one session."""
     ends = asyncio.get_running_loop().time() + PATIENCE
     while True:
         wanted, found = await there(remote), await here(context)
+        for each in (wanted, found):
+            each.pop(but, None)
         if found == wanted and not await _unread(context, remote, wanted):
             return
         if asyncio.get_running_loop().time() > ends:
@@ -100,12 +102,18 @@ async def _unread(context: Context, remote: RemoteSource, session_ids: Iterable[
     marks = await context.upstream.coverage.sessions(session_ids)
     known = {each: mark.reached.sequence for each, mark in marks.items() if mark.reached}
     told = await remote.fetch_history(known)
-    return [*(set(session_ids) - known.keys()), *(each.session_id for each in told)]
+    wanted = set(session_ids)
+    late = (each.session_id for each in told if each.session_id in wanted)
+    return [*(wanted - known.keys()), *late]
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[Any]:
-    return [
-        (each, found.get(each), wanted.get(each))
-        for each in found.keys() | wanted.keys()
-        if found.get(each) != wanted.get(each)
-    ]
+    """What is found and wanted of each session that isn't the same; of messages only which."""
+    different: list[Any] = []
+    for each in found.keys() | wanted.keys():
+        (info, messages), (other, others) = found.get(each, ({}, {})), wanted.get(each, ({}, {}))
+        ids = [i for i in messages.keys() | others.keys() if messages.get(i) != others.get(i)]
+        if info != other or ids:
+            which = {i: (i in messages, i in others) for i in ids}
+            different.append((each, [info, other] if info != other else "same", which))
+    return different

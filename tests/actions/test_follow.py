@@ -6,7 +6,7 @@ import pytest
 
 from actions import events, messages, sessions, tasks
 from dualstore.mirror import keeping_up, news_reading
-from tests.actions.conftest import Ticks
+from tests.actions.conftest import MakeWorld, Ticks
 from tests.actions.following import converged, followed, here, there
 from tests.actions.world import DoubleWorld, World
 
@@ -182,3 +182,71 @@ async def test_after_the_stream_has_ended_nothing_is_missed(
             ticks.later()
             await converged(world.context, world.remote)
         assert following.caught_up >= 3
+
+
+async def test_a_remote_that_was_replaced_is_seen_and_nothing_counts_as_deleted(
+    make_world: MakeWorld,
+) -> None:
+    for policy in ("keep", "drop"):
+        async with make_world(on_remote_delete=policy, agent_name=policy) as world:
+            old = [world.session(f"Old {number}") for number in range(3)]
+            for each in old:
+                world.double.add_message(each, "what was said")
+            await world.context.sync.backfill()
+            for each in old:
+                world.double.delete_session(each)
+            new = world.session("A new one")
+            world.double.add_message(new, "something else")
+            world.later(3_600)
+            synced = await world.context.sync.backfill()
+            assert synced.notes == [
+                "opencode is another one than before: of 3 sessions that it had none is there. "
+                "They are kept"
+            ]
+            for each in (*old, new):
+                answer = await sessions.get(world.context, each)
+                assert len(answer.value.messages) == 1
+            assert (await world.context.sync.backfill()).notes == []
+
+
+async def test_a_session_that_is_another_one_under_the_same_id_is_not_mixed_with_it(
+    world: DoubleWorld,
+) -> None:
+    others = [world.session("One of many") for _ in range(3)]
+    mine = world.session("The first of its name")
+    said = world.double.add_message(mine, "what was said in the first")
+    async with followed(world.context) as following:
+        await converged(world.context, world.remote)
+        before = await sessions.get(world.context, mine)
+    world.double.begin_anew(mine, "The second of its name")
+    world.double.add_message(mine, "what is said in the second")
+    world.later(3_600)
+    async with followed(world.context) as following:
+        assert list(following.failing) == [mine]
+        assert "another session" in following.failing[mine]
+        world.double.add_message(others[0], "and here")
+        world.double.add_message(mine, "and there")
+        world.double.tell_once("session.idle", sessionID=mine)
+        await converged(world.context, world.remote, but=mine)
+        kept = await sessions.get(world.context, mine)
+        assert kept.value.session.title == "The first of its name"
+        assert kept.value.messages == before.value.messages
+        assert [each["info"]["id"] for each in kept.value.messages] == [said]
+        assert not kept.complete or kept.degraded
+        told = await world.refused()
+        assert [each.what for each in told] == [f"session {mine}"]
+
+
+async def test_sequence_numbers_that_start_again_are_seen(world: DoubleWorld) -> None:
+    """The same session, without its past: imported where the database was lost."""
+    other, made = world.session("Other"), world.session("Imported")
+    for number in range(5):
+        world.double.add_message(made, f"message {number}")
+    await world.context.sync.backfill()
+    world.double.forget_events(made)
+    await world.context.sync.backfill()
+    world.double.add_message(made, "after the import")
+    world.double.add_message(other, "beside it")
+    world.later(60)
+    async with followed(world.context):
+        await converged(world.context, world.remote)

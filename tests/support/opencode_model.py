@@ -53,6 +53,17 @@ class OpenCodeModel:
             self.delete_session(child)
         self._change(session_id, "session.deleted", info=self.sessions[session_id])
 
+    def begin_anew(self, session_id: str, title: str) -> None:
+        """Another session under the same id, in another database."""
+        for kept in (self.sessions, self.infos, self.parts, self.events):
+            kept.pop(session_id)
+        info = session_info(session_id, project_id(FOLDER), FOLDER, self._tick()) | {"title": title}
+        self._change(session_id, "session.created", info=info)
+
+    def forget_events(self, session_id: str) -> None:
+        """As one that was imported: what happens from now on counts from the first."""
+        self.events[session_id] = []
+
     def add_message(self, session_id: str, text: str, **fields: Any) -> str:
         """A user's, unless fields of its info are given."""
         self._clean_up(session_id)
