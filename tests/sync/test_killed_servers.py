@@ -19,7 +19,7 @@ from tests.sync.seeding import seed
 from tests.sync.world import LastingServer, Place, another, following, place, until, writer
 
 SEEDED, MIDDLE = 40, 10
-HASTY = Patience(attempts=1, read=1.0)
+HASTY = Patience(attempts=1, read=2.0)
 """A server that is just starting takes requests that it never answers."""
 
 

@@ -15,6 +15,7 @@ import httpx
 from actions import Context, events, messages, open_actions
 from dualstore.documents.sqlite import SqliteDatabase
 from dualstore.embedders.base import Embedder
+from dualstore.errors import UnavailableError
 from dualstore.mirror.coverage import SessionMark
 from dualstore.mirror.keeping_up import Following
 from dualstore.remote.base import Change
@@ -79,8 +80,13 @@ class Place:
         return Counter(each["id"] for each in found if each["sequence"] is not None)
 
     async def texts(self, session_id: str) -> list[str]:
-        """Of all parts of its newest message that have one, as they are here."""
-        listed = await messages.list(self.context, session_id, limit=1)
+        """Of all parts of its newest message that have one, as they are here; none are, if nothing
+        is here yet and the server is too busy to be asked.
+        """
+        try:
+            listed = await messages.list(self.context, session_id, limit=1)
+        except UnavailableError:
+            return []
         return [
             part["text"]
             for message in listed.value.messages
