@@ -117,8 +117,8 @@ class Fetcher:
         async def take(told: RemoteMessages | None, seen: Revisions, at: int) -> Taken:
             if told is None:
                 return await self._session_may_be_gone(session_id, at)
-            if told.next_cursor is None:
-                await self._part_with_others(session_id, told.items, seen, at)
+            if self._drops and told.next_cursor is None:
+                await self._drop_others(session_id, told.items, seen)
             return await self._through.take_messages(
                 session_id, told, seen, at=at, updated=updated, reached=reached
             )
@@ -248,7 +248,7 @@ class Fetcher:
             )
 
     async def _drop_unlisted(self, at: int) -> None:
-        """As `_part_with_others`; of very many only some each time."""
+        """As `_drop_others`; of very many only some each time."""
         for session_id in (await self._through.listing.left_out())[:_DROPPED_AT_ONCE]:
             try:
                 told = await self._remote.fetch_session(session_id)
@@ -257,10 +257,8 @@ class Fetcher:
             if told is None:
                 await self._session_is_gone(session_id, at)
 
-    async def _part_with_others(
-        self, session_id: str, told: Sequence[Thing], seen: Revisions, at: int
-    ) -> None:
-        """A list may be wrong: what it leaves out is gone when the remote says so itself."""
+    async def _drop_others(self, session_id: str, told: Sequence[Thing], seen: Revisions) -> None:
+        """A list may be wrong: what it leaves out goes only when the remote says so itself."""
         gone: list[str] = []
         for key in await self._through.left_out(session_id, told, seen):
             (_, message_id) = parse_key(key).parts
@@ -269,7 +267,7 @@ class Fetcher:
                     gone.append(key)
             except (RemoteError, UnavailableError):
                 break
-        await self._messages_are_gone(gone, at)
+        await self._through.drop_messages(gone)
 
     async def _fetched(
         self,

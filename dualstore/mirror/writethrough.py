@@ -233,14 +233,10 @@ class WriteThrough:
     async def left_out(
         self, session_id: str, things: Iterable[Thing], seen: Revisions
     ) -> list[str]:
-        """Messages that came from the remote, that it doesn't tell any more, and of which it hasn't
-        said so yet.
-        """
+        """Messages that came from the remote, and that it doesn't tell any more."""
         ids = filter(None, (text_at(each, "info", "id") for each in things))
         told = keyed(ids, partial(message_key, session_id))
-        others = await self._mine(self._families.messages, seen.keys() - told.keys())
-        marks = await self._coverage.messages(others) if others else {}
-        return [each for each in others if each not in marks or marks[each].gone_at is None]
+        return await self._mine(self._families.messages, seen.keys() - told.keys())
 
     async def _mine(self, manager: DualStoreManager, keys: Set[str]) -> list[str]:
         """Those that are here and came from the remote, in order."""
