@@ -77,6 +77,12 @@ class OpenCodeWriter:
         await self._ask("POST", "/sync/replay", {"directory": where, "events": events})
         return seeded_id(number)
 
+    async def export(self, number: int, *, messages: int) -> dict[str, Any]:
+        """As `seed` makes it, without making it."""
+        self._project = self._project or await self._ask("GET", "/project/current")
+        where, project = self._project["worktree"], self._project["id"]
+        return exported(number, project=project, folder=where, messages=messages)
+
     async def _ask(
         self, method: str, path: str, body: object = None, parameters: dict[str, str] | None = None
     ) -> Any:
@@ -109,6 +115,21 @@ def seeded(number: int, *, project: str, folder: str, messages: int = 0) -> Iter
             "type": kind,
             "data": {"sessionID": session_id, **data},
         }
+
+
+def exported(number: int, *, project: str, folder: str, messages: int) -> dict[str, Any]:
+    """The same session, as OpenCode's command line exports it and imports it: without events."""
+    (_, created), *told = (
+        (each["type"], each["data"])
+        for each in seeded(number, project=project, folder=folder, messages=messages)
+    )
+    infos = [data["info"] for _, data in told if "info" in data]
+    parts = [data["part"] for _, data in told if "part" in data]
+    both = zip(infos, parts, strict=True)
+    return {
+        "info": created["info"],
+        "messages": [{"info": info, "parts": [part]} for info, part in both],
+    }
 
 
 def session_info(session_id: str, project: str, folder: str, begun: int) -> dict[str, Any]:

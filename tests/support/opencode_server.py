@@ -75,6 +75,23 @@ def opencode_server(
         yield OpenCodeServer(_ready(running, log), "opencode", password, folders, running.pid)
 
 
+def run_opencode(*words: str, home: Path) -> str:
+    """A command beside the server of that home, as its users give it; what it says."""
+    answer = subprocess.run(
+        [str(opencode_binary()), *words],
+        cwd=home / "project",
+        env=_environment(home, NOBODY),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    if answer.returncode:
+        raise OpenCodeBrokenError(f"{words[0]} ends with {answer.returncode}: {answer.stderr}")
+    return answer.stdout
+
+
 def lasting_port() -> int:
     """One that nobody listens at, and that no connection is given while the server is away."""
     while True:

@@ -50,6 +50,8 @@ async def test_the_task_of_a_sub_agent_is_completed(here: Place) -> None:
         assert task.completion_message == "An answer without any tools."
         told = await there(here.remote)
         assert told[task.session_id][0]["parentID"] == session_id
+        for each in (session_id, task.session_id):
+            assert await here.durable_events(each) == await here.events_there(each)
 
 
 async def test_text_that_streams_is_empty_until_it_is_finished(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import orjson
 
 from actions import Context, events, messages, open_actions
 from dualstore.documents.sqlite import SqliteDatabase
@@ -25,7 +26,12 @@ from dualstore.settings import Settings
 from dualstore.vectors.exact import ExactVectors
 from dualstore.wiring import Backends
 from tests.support.opencode_seed import OpenCodeWriter
-from tests.support.opencode_server import OpenCodeServer, lasting_port, opencode_server
+from tests.support.opencode_server import (
+    OpenCodeServer,
+    lasting_port,
+    opencode_server,
+    run_opencode,
+)
 
 PATIENCE: Final = 30.0
 """Seconds."""
@@ -170,6 +176,12 @@ class LastingServer:
     def second(self) -> AbstractContextManager[OpenCodeServer]:
         """Another process that serves the same data, at another address."""
         return opencode_server(home=self._home, port=lasting_port(), model=self._model)
+
+    async def take_in(self, exported: object) -> None:
+        """A session, by the command line, which writes no events."""
+        file = self._home / "exported.json"
+        file.write_bytes(orjson.dumps(exported))
+        await asyncio.to_thread(run_opencode, "import", str(file), home=self._home)
 
     def close(self) -> None:
         self._running.close()

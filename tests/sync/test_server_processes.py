@@ -1,4 +1,6 @@
-"""A real server is killed with SIGKILL and comes back: nothing is lost or said to be gone."""
+"""A real server is killed with SIGKILL and comes back, and others write to its database: nothing is
+lost, and nothing is said to be gone.
+"""
 
 import asyncio
 from pathlib import Path
@@ -15,10 +17,11 @@ from dualstore.mirror.news_reading import Synced
 from dualstore.remote.opencode_asking import Patience
 from tests.actions.following import converged, followed, there
 from tests.support.model_stub import ModelStub
+from tests.support.opencode_seed import seeded_id
 from tests.sync.seeding import seed
 from tests.sync.world import LastingServer, Place, another, following, place, until, writer
 
-SEEDED, MIDDLE = 40, 10
+SEEDED, MIDDLE, IMPORTED = 40, 10, 9_000
 HASTY = Patience(attempts=1, read=2.0)
 """A server that is just starting takes requests that it never answers."""
 
@@ -26,6 +29,13 @@ HASTY = Patience(attempts=1, read=2.0)
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "documents.db"
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is caught up again and again with what no stream tells."""
+    monkeypatch.setattr(keeping_up, "LOOKED", 0.1)
+    monkeypatch.setattr(keeping_up, "SHARE", 1)
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +113,10 @@ async def test_while_the_server_is_down_what_is_here_answers_and_says_how(
         assert (found.source, found.complete) == ("local", True)
 
 
+@pytest.mark.usefixtures("often")
 async def test_what_a_second_process_writes_to_the_same_database_is_here_too(
-    lasting: LastingServer, file: Path, embedder: StaticEmbedder, monkeypatch: pytest.MonkeyPatch
+    lasting: LastingServer, file: Path, embedder: StaticEmbedder
 ) -> None:
-    monkeypatch.setattr(keeping_up, "LOOKED", 0.1)
     async with (
         another(lasting) as second,
         place(lasting.server, file, embedder) as here,
@@ -131,6 +141,24 @@ async def test_what_a_second_process_writes_to_the_same_database_is_here_too(
 async def _is_here(here: Place, title: str) -> bool:
     listed = await sessions.list(here.context, limit=1000)
     return title in {each.title for each in listed.value.sessions}
+
+
+@pytest.mark.usefixtures("often")
+async def test_an_imported_session_which_has_no_events_is_here_and_followed(
+    lasting: LastingServer, file: Path, embedder: StaticEmbedder
+) -> None:
+    async with place(lasting.server, file, embedder) as here:
+        session_id = seeded_id(IMPORTED)
+        async with followed(here.context):
+            await lasting.take_in(await here.write.export(IMPORTED, messages=3))
+            await converged(here.context, here.remote)
+            assert len((await sessions.get(here.context, session_id)).value.messages) == 3
+            assert await here.events_there(session_id) == {}
+        async with following(here.context):
+            await until(here.is_current)
+            await here.write.say(session_id, "what is said in it has events")
+            await converged(here.context, here.remote)
+            assert await here.durable_events(session_id) == await here.events_there(session_id)
 
 
 async def test_a_backfill_whose_server_is_killed_in_its_middle_goes_on_where_it_was(
