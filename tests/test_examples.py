@@ -9,6 +9,22 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("[!_]*.py"))
 
 SEEN = {
+    "agent_loop": (
+        "user:  Do they need water?",
+        "agent: It is dry and warm: water them in the evening.",
+        "agent: I have sent somebody to look.",
+        "-- it died with 9, and is started again --",
+        "the last thing said: Are you there?",
+        "turns that broke off: 1",
+        "agent: The roses have aphids. Ladybirds would help.",
+        "again: []",
+        "compacted: True",
+        "agent: I remember 4 messages.",
+        "the model sees: ['(what 8 messages said)', 'sub-agent: small green insects'] ...",
+        "the user sees: 8 messages, the first one: Do they need water?",
+        "found: The roses have **aphids**. Ladybirds would help. [In the garden, entry 18]",
+        "24 entries, clean: True",
+    ),
     "memory": (
         "parse_config",
         "  -> The build is red: **parseConfig** raises ENOENT in src/app.ts:42"

@@ -25,6 +25,7 @@ _PREVIEWS: Final = ((16_384, 50), (1_024, 10), (64, 3), (0, 3))
 these that makes it small enough."""
 PREVIEW: Final = 128 * 1024
 """Bytes of a preview."""
+_KINDS: Final = (int, int, str, dict)
 _FIRST: Final = ("role", "content", "type", "text", "message", "messages", "result", "status")
 
 
@@ -50,8 +51,7 @@ class Prepared:
         return size_of(self.payload) > LARGE
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An item of the journal, read back."""
 
     item: JournalItem
@@ -141,20 +141,24 @@ def decoded(item: JournalItem, log: str) -> Stored | Unreadable:
     """The opposite; what somebody else wrote there is unreadable, and raises nothing."""
     try:
         told = from_json(item.text)
-        return Stored(
+        stored = Stored(
             item,
-            at=_of(int, told["at"]),
-            turn_id=None if told["turn"] is None else _of(str, told["turn"]),
-            version=_of(int, told["v"]),
+            at=told["at"],
+            turn_id=told["turn"],
+            version=told["v"],
             log=log,
-            home=_of(str, told["home"]),
-            digest=_of(str, told["digest"]),
-            hash=_of(str, told["hash"]),
-            data=_of(dict, told["preview"] if "ref" in told else told["data"]),
+            home=told["home"],
+            digest=told["digest"],
+            hash=told["hash"],
+            data=told["preview"] if "ref" in told else told["data"],
             ref=Ref(*told["ref"]) if "ref" in told else None,
         )
     except (ValueError, TypeError, LookupError) as error:
         return Unreadable(item, f"entry {item.seq} can't be read back: {error!r:.200}")
+    kinds = (type(stored.at), type(stored.version), type(stored.hash), type(stored.data))
+    if kinds != _KINDS:
+        return Unreadable(item, f"entry {item.seq} can't be read back: its fields are odd")
+    return stored
 
 
 def to_entry(stored: Stored, payload: Mapping[str, Any] | None = None) -> LogEntry:
@@ -201,12 +205,6 @@ def _cut(value: Any, characters: int, members: int) -> Any:
     if isinstance(value, dict):
         names = sorted(value, key=lambda name: (name not in _FIRST, len(name)))[:members]
         return {name: _cut(value[name], characters, members) for name in names}
-    return value
-
-
-def _of(kind: type[Any], value: Any) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.40} is no {kind.__name__}")
     return value
 
 

@@ -18,12 +18,11 @@ def _checked_message(value: object) -> Message:
     if not isinstance(value, Mapping):
         raise ValueError(f"must be a mapping with role and content, not {type(value).__name__}")
     message = dict(value)
-    role = message.get("role")
+    role, content = message.get("role"), message.get("content")
     if not isinstance(role, str) or not role.strip():
         raise ValueError("needs a role")
     if "id" in message and not (isinstance(message["id"], str) and message["id"]):
         raise ValueError("has an id that is no text")
-    content = message.get("content")
     if isinstance(content, list):
         if not all(isinstance(part, Mapping) for part in content):
             raise ValueError("has content with a part that is no mapping")
@@ -226,4 +225,4 @@ def entry_of(kind: str, common: Mapping[str, Any], payload: Mapping[str, Any]) -
     model = TYPES.get(kind) if common.get("version", VERSION) == VERSION else None
     if model is None:
         return UnknownEntry(type=kind, fields=dict(payload), **common)
-    return model(type=kind, **common, **payload)
+    return model.model_validate({"type": kind, **common, **payload})

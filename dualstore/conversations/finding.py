@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dualstore.conversations.cards import Cards, Held
 from dualstore.conversations.entries import LogEntry, Message
-from dualstore.conversations.folds import shown
+from dualstore.conversations.folds import Place, Shown
 from dualstore.conversations.following import Follower
 from dualstore.conversations.loading import Loader
 from dualstore.conversations.scope import Scope
@@ -147,4 +147,5 @@ class Search:
 
 
 def _message(entry: LogEntry, place: int) -> Message | None:
-    return next((each.message for each in shown([entry]) if each.place == place), None)
+    shown = Shown([entry])
+    return shown.message(Place(entry.seq, place)) if (entry.seq, place) in shown.places else None

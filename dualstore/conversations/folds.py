@@ -6,6 +6,7 @@ given all of them.
 """
 
 import copy
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,8 @@ from dualstore.conversations.entries import (
 
 Given = LogEntry | Mapping[str, Any]
 _TEXT: Final = "text"
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+"""What needs no copy."""
 
 
 class Display(list[Message]):
@@ -42,17 +45,48 @@ class Display(list[Message]):
         """Leads to those before; None when there are none."""
 
 
-class Shown(NamedTuple):
-    """A message, and where it comes from: its entry, and its place in that."""
+class Place(NamedTuple):
+    """Where a message that is shown comes from: its entry's number, and its place in that."""
 
     seq: int
     place: int
-    message: Message
 
-    @property
-    def cursor(self) -> str:
-        """Leads to what comes before it."""
+    def __str__(self) -> str:
+        """The cursor that leads to what comes before it."""
         return f"{self.seq}.{self.place}"
+
+
+class Shown:
+    """All messages that are shown of some entries, made only when they are looked at."""
+
+    def __init__(self, entries: Iterable[Given]) -> None:
+        ordered = in_order(entries)
+        self._sources = {
+            entry.seq: entry
+            for entry in ordered
+            if isinstance(entry, UserMessage | AssistantMessage | Imported)
+        }
+        self._amendments = _amendments(ordered)
+        self.places = [
+            Place(entry.seq, place) for entry in ordered for place in range(count_shown(entry))
+        ]
+
+    def message(self, at: Place) -> Message:
+        """A copy."""
+        source = self._sources[at.seq]
+        if isinstance(source, Imported):
+            return _named(source.display[at.place], f"{source.id}:{at.place}")
+        return _amended(source, self._amendments)
+
+    def last(
+        self, tail: int | None, *, total: int, before: Place | None = None, is_all: bool = True
+    ) -> Display:
+        """The last ones before a place; `is_all` unless there are others before all of these."""
+        found = self.places[: None if before is None else bisect_left(self.places, before)]
+        some = found if tail is None else found[max(0, len(found) - tail) :]
+        is_all = is_all and len(some) == len(found)
+        cursor = str(some[0]) if some and not is_all else None
+        return Display(map(self.message, some), total=total, cursor=cursor)
 
 
 class UnfinishedTurn(NamedTuple):
@@ -84,18 +118,8 @@ def build_llm_context(entries: Iterable[Given]) -> list[Message]:
 
 def build_display_snapshot(entries: Iterable[Given], tail: int | None = None) -> Display:
     """What is shown to the user; with `tail` only the last so many messages."""
-    everything = shown(entries)
-    return cut(everything, tail, total=len(everything))
-
-
-def cut(found: Sequence[Shown], tail: int | None, *, total: int, first: int = 0) -> Display:
-    """The last ones; `first` is how many there are before all of these, if not exactly then at
-    the least.
-    """
-    last = found if tail is None else found[max(0, len(found) - tail) :]
-    is_all = len(last) == len(found) and not first
-    cursor = last[0].cursor if last and not is_all else None
-    return Display((each.message for each in last), total=total, cursor=cursor)
+    shown = Shown(entries)
+    return shown.last(tail, total=len(shown.places))
 
 
 def pending_subagent_results(entries: Iterable[Given]) -> list[dict[str, Any]]:
@@ -138,34 +162,13 @@ def unknown_types(entries: Iterable[Given]) -> list[str]:
     return list(dict.fromkeys(unknown))
 
 
-def shown(entries: Iterable[Given]) -> list[Shown]:
-    """All messages that are shown, with their places."""
-    ordered = in_order(entries)
-    amendments = _amendments(ordered)
-    found: list[Shown] = []
-    for entry in ordered:
-        match entry:
-            case UserMessage(hidden=False) | AssistantMessage():
-                found.append(Shown(entry.seq, 0, _amended(entry, amendments)))
-            case Imported():
-                found += [
-                    Shown(entry.seq, at, _named(message, f"{entry.id}:{at}"))
-                    for at, message in enumerate(entry.display)
-                ]
-            case _:
-                pass
-    return found
-
-
 def count_shown(entry: LogEntry) -> int:
     """How many messages it shows."""
-    match entry:
-        case UserMessage(hidden=False) | AssistantMessage():
-            return 1
-        case Imported():
-            return len(entry.display)
-        case _:
-            return 0
+    if isinstance(entry, UserMessage):
+        return 0 if entry.hidden else 1
+    if isinstance(entry, Imported):
+        return len(entry.display)
+    return 1 if isinstance(entry, AssistantMessage) else 0
 
 
 def imported_results(entry: Imported) -> list[dict[str, Any]]:
@@ -218,7 +221,12 @@ def _seen(entry: LogEntry, amendments: Mapping[str, Sequence[AssistantAmendment]
 
 def _named(message: Message, name: str) -> Message:
     """A copy, with an id that stays the same."""
-    return {**copy.deepcopy(message), "id": message.get("id", name)}
+    copied = {
+        key: value if type(value) in _ATOMS else copy.deepcopy(value)
+        for key, value in message.items()
+    }
+    copied.setdefault("id", name)
+    return copied
 
 
 def _amendments(entries: Sequence[LogEntry]) -> dict[str, list[AssistantAmendment]]:

@@ -11,11 +11,11 @@ from dualstore.conversations.cards import Card, Cards, Held
 from dualstore.conversations.entries import Imported, LogEntry
 from dualstore.conversations.folds import (
     Display,
+    Place,
+    Shown,
     UnfinishedTurn,
     build_llm_context,
-    cut,
     pending_subagent_results,
-    shown,
     unfinished_turns,
     unknown_types,
 )
@@ -23,7 +23,7 @@ from dualstore.conversations.scope import Scope
 from dualstore.conversations.snapshots import Snapshots
 from dualstore.conversations.standing import Standing
 from dualstore.conversations.views import Conversation, ConversationSummary, Entries, Origin
-from dualstore.conversations.windows import Place, Windows, gaps, shown_before
+from dualstore.conversations.windows import Windows, gaps
 from dualstore.conversations.writer import EVENTS
 from dualstore.documents.journal import Journal, Tip
 from dualstore.errors import StorageError, UnavailableError
@@ -212,10 +212,9 @@ def _cut(card: Card, tip: Tip) -> str:
 def _folded(
     entries: Sequence[LogEntry], wanted: _Wanted, origin: Origin, problems: Sequence[str]
 ) -> Views:
-    messages = shown(entries)
-    found = shown_before(entries, wanted.before)
+    shown = Shown(entries)
     return Views(
-        cut(found, wanted.tail, total=len(messages)),
+        shown.last(wanted.tail, total=len(shown.places), before=wanted.before),
         build_llm_context(entries),
         pending_subagent_results(entries),
         unfinished_turns(entries),

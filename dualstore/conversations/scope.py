@@ -10,6 +10,7 @@ part are percent-escaped. So no two meet, and each name can be read back.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dualstore.entry import check_id
@@ -62,6 +63,7 @@ class LogName(NamedTuple):
         return f"{self.scope.conversation(self.conversation_id)}:{self.incarnation}"
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, name: str) -> "LogName":
         """The opposite. Raises `ValueError` for what isn't one."""
         house, tenant, agent, conversation, incarnation = name.split(":")

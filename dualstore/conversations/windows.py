@@ -6,24 +6,22 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from dualstore.conversations.entries import SHOWN, LogEntry
-from dualstore.conversations.folds import Display, Shown, cut, pending_subagent_results, shown
+from dualstore.conversations.folds import (
+    Display,
+    Place,
+    Shown,
+    count_shown,
+    pending_subagent_results,
+)
 from dualstore.conversations.loading import Loaded, Loader
 from dualstore.conversations.standing import Standing
 from dualstore.documents.journal import Journal
-from dualstore.errors import CursorError
-from dualstore.errors import shown as spelled
+from dualstore.errors import CursorError, shown
 from dualstore.values import check_text
 
-_PAGE: Final = 100
+_PAGE: Final = 500
 _CURSOR: Final = re.compile("([0-9]{1,15})[.]([0-9]{1,9})")
 _WAITING: Final = frozenset({"subagent_result", "callback_started", "imported"})
-
-
-class Place(NamedTuple):
-    """What a display's cursor leads to: messages before this one."""
-
-    seq: int
-    place: int
 
 
 class Part(NamedTuple):
@@ -69,22 +67,23 @@ class Windows:
         """The last `tail` messages before a place; `known` are all entries from one on."""
         end = standing.seq + 1 if before is None else before.seq + 1
         entries = [each for each in known.entries if each.type in SHOWN and each.seq < end]
-        start = min([standing.context_from, end])
-        found, whole = shown_before(entries, before), start <= 1
-        problems: list[str] = []
-        while not whole and (tail is None or len(found) <= tail):
+        start, problems = min(standing.context_from, end), list[str]()
+        count = _count(entries, before)
+        while start > 1 and (tail is None or count <= tail):
+            page = _PAGE if tail is None else tail + 1 - count
             items = await self._journal.read(
-                log, before=start, kinds=SHOWN, limit=_PAGE, backwards=True
+                log, before=start, kinds=SHOWN, limit=page, backwards=True
             )
             part = _part(await self._loader.load(log, items[::-1]))
             entries, problems = [*part.entries, *entries], [*part.problems, *problems]
-            whole, start = len(items) < _PAGE, items[-1].seq if items else 1
-            found = shown_before(entries, before)
+            count += _count(part.entries, before)
+            start = items[-1].seq if len(items) == page else 1
         if before is not None:
-            found = shown_before([*entries, *await self._amendments(log, before, standing)], before)
-        if whole and before is None and len(found) != standing.shown:
-            problems.append(f"{len(found)} messages are here of {standing.shown}")
-        display = cut(found, tail, total=standing.shown, first=0 if whole else 1)
+            entries += await self._amendments(log, before, standing)
+        found = Shown(entries)
+        if start == 1 and before is None and len(found.places) != standing.shown:
+            problems.append(f"{len(found.places)} messages are here of {standing.shown}")
+        display = found.last(tail, total=standing.shown, before=before, is_all=start == 1)
         return display, problems
 
     async def _amendments(self, log: str, place: Place, standing: Standing) -> list[LogEntry]:
@@ -134,16 +133,14 @@ def place_of(cursor: str | None) -> Place | None:
         return None
     found = _CURSOR.fullmatch(check_text(cursor, "before"))
     if found is None:
-        raise CursorError(f"{spelled(cursor)} is no cursor of a display")
+        raise CursorError(f"{shown(cursor)} is no cursor of a display")
     return Place(int(found[1]), int(found[2]))
 
 
-def shown_before(entries: Iterable[LogEntry], place: Place | None) -> list[Shown]:
-    """The messages that stand before a place; None for the end."""
-    found = shown(entries)
-    if place is None:
-        return found
-    return [each for each in found if (each.seq, each.place) < place]
+def _count(entries: Iterable[LogEntry], before: Place | None) -> int:
+    """At the least so many messages stand before the place."""
+    end = None if before is None else before.seq
+    return sum(count_shown(each) for each in entries if end is None or each.seq < end)
 
 
 def _part(loaded: Iterable[Loaded]) -> Part:
