@@ -5,6 +5,7 @@ broken off goes on there. The changes of a session are asked for before its mess
 was read is then never older than what is said to be known.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -187,33 +188,46 @@ class CatchingUp:
             )
 
     async def _read_whole(self, sessions: Iterable[str], listed: _Listed) -> None:
-        """In portions. More sessions than can be named are told anyway, so they are read, too."""
+        """In portions: while the messages of one are read, the next one's history is kept."""
         left = dict.fromkeys(sessions)
-        while left:
-            portion = list(left)[:PORTION]
-            told = await self._history(
+        coming = asyncio.ensure_future(self._portion(left, listed))
+        try:
+            while news := await coming:
+                for each in news:
+                    del left[each]
+                coming = asyncio.ensure_future(self._portion(left, listed))
+                await self._read(news)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    async def _portion(self, left: Mapping[str, None], listed: _Listed) -> dict[str, News]:
+        """What has to be read of some. More sessions than can be named are told anyway, so they
+        belong to it, too.
+        """
+        portion = list(left)[:PORTION]
+        told = (
+            await self._history(
                 {
                     each: _LATER if each in left else _LATER + 1
                     for each in listed.sessions
                     if each not in portion
                 }
             )
-            histories = by_session(told or ())
-            some = dict.fromkeys([*portion, *(each for each in histories if each in left)])
-            await self._reader.events(
-                one for each in ("", *some) for one in histories.get(each, ())
+            if portion
+            else None
+        )
+        histories = by_session(told or ())
+        some = dict.fromkeys([*portion, *(each for each in histories if each in left)])
+        await self._reader.events(one for each in ("", *some) for one in histories.get(each, ()))
+        return {
+            each: News(
+                messages=None,
+                reached=_end_of(histories.get(each, ())) if self.is_whole else None,
+                session=listed.is_changed(each, histories.get(each, ())),
             )
-            news: dict[str, News] = {}
-            for each in some:
-                changes = histories.get(each, [])
-                news[each] = News(
-                    messages=None,
-                    reached=_end_of(changes) if self.is_whole else None,
-                    session=listed.is_changed(each, changes),
-                )
-            await self._read(news)
-            for each in some:
-                del left[each]
+            for each in some
+        }
 
     async def _read(self, news: Mapping[str, News]) -> None:
         await self._reader.read(news)

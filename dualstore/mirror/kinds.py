@@ -222,18 +222,21 @@ def _description(data: Thing) -> str | None:
     return cut(title or text_at(data, "part", "tool"), LONGEST)
 
 
+_OF_MESSAGES: Final = frozenset({"message.updated", "message.part.updated"})
+
+
 def _event_text(change: Change) -> str:
+    """That a message was written is nothing to search for: most events say no more than that."""
     data = change.data
-    return lines(
-        (
-            change.type.replace(".", " "),
-            text_at(data, "part", "tool"),
-            text_at(data, "part", "state", "status"),
-            text_at(data, "status", "type"),
-            text_at(data, "info", "title"),
-            _event_error(data),
-        )
+    told = (
+        text_at(data, "part", "tool"),
+        text_at(data, "part", "state", "status"),
+        text_at(data, "status", "type"),
+        text_at(data, "info", "title"),
+        _event_error(data),
     )
+    is_bare = change.type in _OF_MESSAGES and not any(told)
+    return "" if is_bare else lines((change.type.replace(".", " "), *told))
 
 
 def _event_error(data: Thing) -> str | None:

@@ -261,7 +261,7 @@ def test_an_event_is_an_entry_that_a_substring_finds_and_a_search_does_not_twice
     evt = "evt_1facefd8b001iO4XT9i1M435CG"
     assert copy == Copy(
         id=f"event:{evt}",
-        text="message part updated",
+        text="",
         timestamp=1_700_000_003_000,
         metadata={
             "session_id": "ses_1",
