@@ -165,6 +165,8 @@ class KeepingUp:
             await self._inbox.news(within=max(0.0, self._look_at - _now()))
             self._is_busy = True
             if self._inbox.connections > connections:
+                if connections == 0:
+                    self.following.connections += 1
                 connections = self._inbox.connections
                 self._is_same, self._look_at = False, 0.0
             if connections and (self._inbox.missed or _now() >= self._look_at):

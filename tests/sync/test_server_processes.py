@@ -111,6 +111,7 @@ async def test_while_the_server_is_down_what_is_here_answers_and_says_how(
         found = await messages.search(here.context, "it wakes up", k=1)
         assert [each.message["info"]["id"] for each in found.value.results] == [again]
         assert (found.source, found.complete) == ("local", True)
+        assert watched.now.connections == 2
 
 
 @pytest.mark.usefixtures("often")
@@ -157,6 +158,8 @@ async def test_an_imported_session_which_has_no_events_is_here_and_followed(
         async with following(here.context):
             await until(here.is_current)
             await here.write.say(session_id, "what is said in it has events")
+            await converged(here.context, here.remote)
+            await lasting.take_in(await here.write.export(IMPORTED, messages=5))
             await converged(here.context, here.remote)
             assert await here.durable_events(session_id) == await here.events_there(session_id)
 
