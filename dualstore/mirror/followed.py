@@ -4,6 +4,7 @@ One process at a time holds the lease. It says there since when nothing was miss
 who use the same store know what is current, too.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
@@ -71,6 +72,7 @@ class Lease:
         self._clock = clock
         self._owner = uuid4().hex
         self._record: Record | None = None
+        self._telling = asyncio.Lock()
 
     async def acquire(self) -> bool:
         """Whether it is ours now."""
@@ -88,8 +90,9 @@ class Lease:
 
     async def tell(self, *, since: int | None, at: int, failing: tuple[str, ...]) -> None:
         """Say how it stands, and hold on. Raises `LeaseLostError`."""
-        until = self._clock() + LEASE
-        await self._write(Followed(self._owner, until, since, at, failing))
+        async with self._telling:
+            until = self._clock() + LEASE
+            await self._write(Followed(self._owner, until, since, at, failing))
 
     async def release(self) -> None:
         """Whoever waits may follow at once. What was acquired without being told so goes, too."""

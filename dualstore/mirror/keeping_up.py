@@ -20,7 +20,7 @@ from dualstore.mirror.coverage import Coverage, Reached
 from dualstore.mirror.fetching import Fetcher
 from dualstore.mirror.followed import LEASE, Lease, LeaseLostError
 from dualstore.mirror.inbox import Inbox
-from dualstore.mirror.news import KNOWN_TYPES, News, Step, step
+from dualstore.mirror.news import KNOWN_TYPES, LASTING, News, Step, step
 from dualstore.mirror.news_reading import NewsReader, Synced
 from dualstore.remote.base import Change, RemoteSource
 
@@ -199,7 +199,10 @@ class KeepingUp:
         self._tell("following")
 
     async def _take_in(self, changes: Sequence[Change]) -> None:
+        since = self._since
         news, told = self._sorted(changes)
+        if self._since != since:
+            await self._publish()
         if not told:
             return
         reader = NewsReader(self._remote, self._fetcher)
@@ -226,12 +229,15 @@ class KeepingUp:
                 _count(self.following.unknown, each.type)
             if each.session_id in self._others:
                 continue
+            of_session = news.get(each.session_id) or self._news_of(each.session_id)
             if each.sequence is None:
                 told.append(each)
+                if each.type in LASTING:  # a remote that doesn't number them
+                    of_session.add(each)
+                    news[each.session_id] = of_session
                 continue
             if each.session_id in self.following.failing:
                 continue
-            of_session = news.get(each.session_id) or self._news_of(each.session_id)
             match step(of_session.reached, each):
                 case Step.NEXT:
                     of_session.add(each)
@@ -252,7 +258,8 @@ class KeepingUp:
         return News(None if reached is None else set(), reached, session=True)
 
     def _look_again(self) -> None:
-        """Soon, but not all the time."""
+        """Soon, but not all the time. Until then nobody knows what is missing."""
+        self._since = None
         self._look_at = min(self._look_at, _now() + AGAIN)
 
     def _tell(self, state: State) -> None:

@@ -35,7 +35,9 @@ _TOLD_ONCE: Final = frozenset(
         "todo.updated",
     }
 )
-KNOWN_TYPES: Final = OF_SESSIONS | _OF_MESSAGES.keys() | _TOLD_ONCE
+LASTING: Final = OF_SESSIONS | _OF_MESSAGES.keys()
+"""Types of changes that leave something else than it was."""
+KNOWN_TYPES: Final = LASTING | _TOLD_ONCE
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class News:
     """Whether the session itself has to be read, too, and before its messages."""
 
     def add(self, change: Change) -> None:
-        """A durable change, in the order of the session."""
+        """A change that lasts, in the order of the session."""
         if change.sequence is not None:
             if self.reached is not None and change.sequence != self.reached.sequence + 1:
                 self.messages = None  # what can't be read is left out of what is told

@@ -1,20 +1,22 @@
 """Whatever the remote tells and whatever breaks: nothing is lost, and it says how it goes on."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from actions import events, messages, sessions
+from actions import events, messages, open_actions, sessions
 from dualstore.breaker import CLOSED
 from dualstore.errors import InvalidInputError, UnavailableError
 from dualstore.mirror import inbox, keeping_up, news_reading
 from dualstore.mirror.keeping_up import Following
-from dualstore.remote.base import Capabilities
+from dualstore.remote.base import Capabilities, Change
+from dualstore.remote.opencode import OpenCodeRemote
 from tests.actions.conftest import MakeWorld
-from tests.actions.following import converged, followed
+from tests.actions.following import converged, followed, here, there
 from tests.actions.world import DoubleWorld
 from tests.support.opencode_faults import Fault, answers, refuses, resets
 
@@ -172,6 +174,35 @@ async def test_a_remote_that_tells_nothing_is_not_followed(make_world: MakeWorld
         world.context.upstream.source.capabilities = Capabilities(has_history=True)
         with pytest.raises(InvalidInputError, match="can't be followed"):
             await world.context.sync.follow()
+
+
+class Unnumbered(OpenCodeRemote):
+    """Another server's: it tells what happens, and knows no history."""
+
+    capabilities = Capabilities(follows=True)
+
+    async def follow(self) -> AsyncGenerator[Change, None]:
+        async with aclosing(super().follow()) as changes:
+            async for each in changes:
+                yield replace(each, sequence=None)
+
+
+async def test_a_remote_that_numbers_nothing_is_followed_all_the_same(world: DoubleWorld) -> None:
+    made = world.session("Unnumbered")
+    said = world.double.add_message(made, "before")
+    url, password = world.double.url, world.double.password
+    async with (
+        Unnumbered(url, password=password, transport=world.double) as remote,
+        open_actions(world.settings, backends=world.backends, remote=remote) as context,
+        followed(context),
+    ):
+        world.double.add_message(made, "and after")
+        world.double.delete_message(made, said)
+        new = world.session("Another")
+        world.double.add_message(new, "there, too")
+        async with asyncio.timeout(30):
+            while await here(context) != await there(remote):  # noqa: ASYNC110 - as in `until`
+                await asyncio.sleep(0.01)
 
 
 async def test_without_a_history_lists_tell_what_is_new(make_world: MakeWorld) -> None:
