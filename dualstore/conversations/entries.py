@@ -14,7 +14,8 @@ VERSION: Final = 1
 STATUSES: Final = ("completed", "error", "stopped")
 
 
-def _checked_message(value: object) -> Message:
+def checked_message(value: object) -> Message:
+    """A copy of it. Raises `ValueError` for what is no message."""
     if not isinstance(value, Mapping):
         raise ValueError(f"must be a mapping with role and content, not {type(value).__name__}")
     message = dict(value)
@@ -43,7 +44,7 @@ def _checked_result(value: object) -> dict[str, Any]:
     return result
 
 
-Said = Annotated[Message, BeforeValidator(_checked_message)]
+Said = Annotated[Message, BeforeValidator(checked_message)]
 Result = Annotated[dict[str, Any], BeforeValidator(_checked_result)]
 """`subagent_id`, `task`, `status`, and `result`, `error`, `timestamp` as there are."""
 

@@ -56,20 +56,32 @@ class Place(NamedTuple):
         return f"{self.seq}.{self.place}"
 
 
+class Bubble(NamedTuple):
+    """A message that is shown, of an entry that has no other: as good as its model."""
+
+    seq: int
+    id: str
+    message: Message
+
+
 class Shown:
     """All messages that are shown of some entries, made only when they are looked at."""
 
-    def __init__(self, entries: Iterable[Given]) -> None:
+    def __init__(self, entries: Iterable[Given], bubbles: Iterable[Bubble] = ()) -> None:
         ordered = in_order(entries)
-        self._sources = {
+        self._sources: dict[int, Bubble | UserMessage | AssistantMessage | Imported] = {
             entry.seq: entry
             for entry in ordered
             if isinstance(entry, UserMessage | AssistantMessage | Imported)
         }
         self._amendments = _amendments(ordered)
-        self.places = [
+        places = [
             Place(entry.seq, place) for entry in ordered for place in range(count_shown(entry))
         ]
+        for each in bubbles:
+            self._sources[each.seq] = each
+            places.append(Place(each.seq, 0))
+        self.places = sorted(places)
 
     def message(self, at: Place) -> Message:
         """A copy."""
@@ -242,7 +254,7 @@ def _amendments(entries: Sequence[LogEntry]) -> dict[str, list[AssistantAmendmen
 
 
 def _amended(
-    entry: UserMessage | AssistantMessage,
+    entry: Bubble | UserMessage | AssistantMessage,
     amendments: Mapping[str, Sequence[AssistantAmendment]],
 ) -> Message:
     message = _named(entry.message, entry.id)

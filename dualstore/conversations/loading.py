@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dualstore.conversations.coding import (
     Ref,
@@ -13,11 +13,20 @@ from dualstore.conversations.coding import (
     to_entry,
     to_unreadable,
 )
-from dualstore.conversations.entries import LogEntry, UnreadableEntry
+from dualstore.conversations.entries import (
+    VERSION,
+    LogEntry,
+    Message,
+    UnreadableEntry,
+    checked_message,
+)
+from dualstore.conversations.folds import Bubble
 from dualstore.conversations.payloads import Payloads
 from dualstore.documents.journal import JournalItem
 from dualstore.errors import StorageCorruptError
 from dualstore.values import from_json
+
+_SIMPLE: Final = frozenset({"user_message", "assistant_message"})
 
 
 class Loaded(NamedTuple):
@@ -45,12 +54,39 @@ class Loader:
                 loaded.append(brief(found))
         return loaded
 
+    async def load_shown(
+        self, log: str, items: Iterable[JournalItem]
+    ) -> tuple[list[Bubble], list[Loaded]]:
+        """What is shown of simple messages, without their models, as a display has many of
+        them; and the other entries.
+        """
+        bubbles: list[Bubble] = []
+        others: list[JournalItem] = []
+        for item in items:
+            found = decoded(item, log) if item.kind in _SIMPLE else None
+            message = _simple(found) if isinstance(found, Stored) else None
+            if message is None:
+                others.append(item)
+            else:
+                bubbles.append(Bubble(item.seq, item.id, message))
+        return bubbles, await self.load(log, others)
+
     async def _large(self, stored: Stored, ref: Ref) -> Loaded:
         try:
             text = await self._payloads.load(stored.log, ref)
         except StorageCorruptError as error:
             return Loaded(to_entry(stored), stored, f"entry {stored.item.seq}: {error}")
         return await asyncio.to_thread(_whole, stored, text)
+
+
+def _simple(stored: Stored) -> Message | None:
+    """The message, where it is all there is to the entry."""
+    if stored.ref is not None or stored.version != VERSION or stored.data.get("hidden"):
+        return None
+    try:
+        return checked_message(stored.data.get("message"))
+    except ValueError:
+        return None
 
 
 def brief(found: Stored | Unreadable) -> Loaded:

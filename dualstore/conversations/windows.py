@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from dualstore.conversations.entries import SHOWN, LogEntry
 from dualstore.conversations.folds import (
+    Bubble,
     Display,
     Place,
     Shown,
@@ -67,20 +68,22 @@ class Windows:
         """The last `tail` messages before a place; `known` are all entries from one on."""
         end = standing.seq + 1 if before is None else before.seq + 1
         entries = [each for each in known.entries if each.type in SHOWN and each.seq < end]
-        start, problems = min(standing.context_from, end), list[str]()
+        start, problems, bubbles = min(standing.context_from, end), list[str](), list[Bubble]()
         count = _count(entries, before)
         while start > 1 and (tail is None or count <= tail):
             page = _PAGE if tail is None else tail + 1 - count
             items = await self._journal.read(
                 log, before=start, kinds=SHOWN, limit=page, backwards=True
             )
-            part = _part(await self._loader.load(log, items[::-1]))
-            entries, problems = [*part.entries, *entries], [*part.problems, *problems]
-            count += _count(part.entries, before)
+            some, others = await self._loader.load_shown(log, items)
+            part = _part(others)
+            bubbles, entries = [*bubbles, *some], [*part.entries, *entries]
+            problems = [*part.problems, *problems]
+            count += len(some) + _count(part.entries, before)
             start = items[-1].seq if len(items) == page else 1
         if before is not None:
             entries += await self._amendments(log, before, standing)
-        found = Shown(entries)
+        found = Shown(entries, bubbles)
         if start == 1 and before is None and len(found.places) != standing.shown:
             problems.append(f"{len(found.places)} messages are here of {standing.shown}")
         display = found.last(tail, total=standing.shown, before=before, is_all=start == 1)

@@ -176,11 +176,15 @@ async def test_entries_are_immutable_deep_copies_in_and_out(log: Conversations) 
     stored = await log.append("c", [given, model])
     given["message"]["content"][0]["text"] = "changed"
     model.message["more"]["k"].append(2)
+    assert stored[0].payload()["message"]["content"] == [{"type": "text", "text": "said"}]
+    assert stored[1].payload()["message"]["more"] == {"k": [1]}
     stored[0].message["metadata"]["deep"].append(2)  # type: ignore[attr-defined]
     (await log.read("c"))[0].message.clear()  # type: ignore[attr-defined]
     found = await log.get("c")
     found.display[0]["content"].clear()
+    assert found.context[0]["content"] == [{"type": "text", "text": "said"}]
     found.context[1]["more"].clear()
+    assert found.display[1]["more"] == {"k": [1]}
     again = await log.get("c")
     assert again.display[0]["content"] == [{"type": "text", "text": "said"}]
     assert again.display[0]["metadata"] == {"deep": [1]}

@@ -74,6 +74,21 @@ def test_the_order_is_that_of_the_numbers_not_of_the_list() -> None:
     assert texts(build_display_snapshot(entries)) == ["q1", "a1", "q2", "a2", "q3"]
 
 
+def test_views_share_nothing_with_each_other_nor_with_the_entries() -> None:
+    parts = [{"type": "text", "text": "said"}]
+    entries = numbered([answer(parts, {"deep": [1]}, id="a"), result("t", id="r")])
+    entries[1]["result"]["result"] = {"deep": [1]}
+    before = copy.deepcopy(entries)
+    shown, seen = build_display_snapshot(entries), build_llm_context(entries)
+    waiting = pending_subagent_results(entries)
+    shown[0]["content"][0]["text"] = "changed"
+    shown[0]["metadata"]["deep"].append(2)
+    waiting[0]["result"]["deep"].append(2)
+    assert entries == before
+    assert seen[0]["content"] == [{"type": "text", "text": "said"}]
+    assert seen[0]["metadata"] == {"deep": [1]}
+
+
 # Hidden messages, and what only a model sees
 
 
