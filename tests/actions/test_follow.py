@@ -250,3 +250,22 @@ async def test_sequence_numbers_that_start_again_are_seen(world: DoubleWorld) ->
     world.later(60)
     async with followed(world.context):
         await converged(world.context, world.remote)
+
+
+async def test_an_event_that_is_lost_is_missed_by_its_number(
+    world: DoubleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_up, "LOOKED", 3_600.0)
+    made = world.session("Lossy")
+    (tell,) = world.double.listeners
+    async with followed(world.context) as following:
+        world.double.beat()
+        await converged(world.context, world.remote)
+        caught_up = following.caught_up
+        world.double.listeners.clear()
+        lost = world.double.add_message(made, "this is lost")
+        world.double.listeners.append(tell)
+        assert lost not in (await here(world.context))[made][1]
+        world.double.add_message(made, "and this shows it")
+        await converged(world.context, world.remote)
+        assert following.caught_up > caught_up
