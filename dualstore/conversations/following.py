@@ -53,7 +53,7 @@ class Follower:
         self._closed = False
 
     def wake(self) -> None:
-        """There is something new. The first call starts the task."""
+        """There is something new. The first call starts the task, which also sweeps once."""
         self._awake.set()
         if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(
@@ -88,13 +88,15 @@ class Follower:
             await asyncio.wait([task])
 
     async def _run(self) -> None:
-        breaker = CLOSED
+        breaker, is_swept = CLOSED, False
         while True:
             await self._awake.wait()
             self._awake.clear()
             try:
                 await self.catch_up()
-                breaker = CLOSED
+                if not is_swept:
+                    await self._remover.sweep()
+                is_swept, breaker = True, CLOSED
             except DualStoreError as error:
                 _LOG.warning("what was said can't be searched yet: %s", error)
                 breaker = breaker.failed(_ticks(), chance=self._chance)

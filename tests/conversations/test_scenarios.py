@@ -1,6 +1,7 @@
 """The scenarios of the conversation log, on every place for documents."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -315,6 +316,29 @@ async def test_100_messages_ask_for_the_last_5(house: House, log: Conversations)
     assert len(faults.calls) <= 5
     earlier = await log.get("c", tail=3, before=found.display.cursor)
     assert texts(earlier.display) == ["m92", "m93", "m94"]
+
+
+async def test_1000_turns_with_20_kb_tool_results_get_reads_bounded_bytes(
+    house: House, log: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty turns of 2 KB, and a tail of ten messages: the reads are the same."""
+    await log.create("c")
+    for turn in range(60):
+        await log.append("c", [user(f"q{turn}"), tool("x" * 2_000), answer(f"a{turn}")])
+    await log.append("c", [summary("so far", 150), result("look", id="r")])
+    journal, sizes = house.backends.documents.journal, list[int]()
+
+    async def counted(ask: Any, *given: Any, **more: Any) -> Any:
+        answered = await ask(*given, **more)
+        items = answered if isinstance(answered, list) else answered.values()
+        sizes.append(sum(len(item.text) for item in items))
+        return answered
+
+    for name in ("read", "find"):
+        monkeypatch.setattr(journal, name, partial(counted, getattr(journal, name)))
+    found = await house.store().conversations.get("c", tail=30)
+    assert (len(found.display), len(found.context), tasks(found.pending)) == (30, 31, ["look"])
+    assert sum(sizes) < 10 * 2_000 + 40 * 400
 
 
 async def test_every_page_of_the_display_is_there_once(house: House, log: Conversations) -> None:

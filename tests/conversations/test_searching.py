@@ -117,6 +117,8 @@ async def test_no_search_leaves_its_scope(store: Store, log: Conversations) -> N
     await store.drain(60)
     for mode in ("text", "hybrid", "semantic"):
         for at, scope in enumerate(scopes):
+            few = await log.search("walnut", mode, limit=2, **scope)
+            assert {hit.conversation_id for hit in few.hits} == {"c", "d"}
             found = await log.search("walnut", mode, limit=50, **scope)
             assert {hit.title for hit in found.hits} == {f"{at}"}
             assert {hit.conversation_id for hit in found.hits} == {"c", "d"}
@@ -295,6 +297,50 @@ async def test_what_was_deleted_is_not_shown_even_while_its_texts_are_there(
     await log.create("c")  # which removes the rest first
     assert (await log.search("walnut")).hits == ()
     assert await (await family(house.store())).count() == 0
+
+
+async def test_an_append_that_crossed_a_deletion_and_died_is_removed_by_the_follower(
+    house: House, log: Conversations
+) -> None:
+    journal = house.backends.documents.journal
+    await log.create("c")
+    await log.append("c", [user("walnut")])
+    await log.catch_up()
+    name = await log_name(house.backends.documents)
+    items, tip = await journal.read(name), await journal.tip(name)
+    assert tip is not None
+    await log.delete("c")
+    assert await journal.extend(name, items, note=tip.note)
+    await log.catch_up()
+    assert await journal.tip(name) is None
+    assert await (await family(house.store())).count() == 0
+
+
+async def test_a_deletion_that_broke_off_is_finished_by_whoever_appends_next(
+    house: House, log: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.create("c")
+    await log.append("c", [user("walnut")])
+    await log.catch_up()
+    name = await log_name(house.backends.documents)
+    faults = Faults()
+    faults.outage("journal.remove")
+    with pytest.raises(UnavailableError):
+        await house.store(faults).conversations.delete("c")
+    journal, removed = house.backends.documents.journal, asyncio.Event()
+    remove = journal.remove
+
+    async def watched(log: str) -> None:
+        await remove(log)
+        removed.set()
+
+    monkeypatch.setattr(journal, "remove", watched)
+    other = house.store().conversations
+    await other.create("d")
+    await other.append("d", [user("walnut")])
+    async with asyncio.timeout(60):
+        await removed.wait()
+    assert await journal.tip(name) is None
 
 
 async def test_a_damaged_log_keeps_no_other_from_being_found(
