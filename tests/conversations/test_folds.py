@@ -306,8 +306,10 @@ def test_a_bounded_fold_says_the_same_as_one_of_everything() -> None:
                 reset(f"r{seq}"),
                 summary(f"s{seq}", rng.randrange(seq)),
                 summary(f"k{seq}", kept_ids=rng.sample(names, min(2, len(names)))),
+                result(f"w{seq}"),
+                callback("nobody", *rng.sample(names, min(2, len(names)))),
             ]
-            entries.append(rng.choices(kinds, weights=(4, 4, 2, 1, 2, 1))[0])
+            entries.append(rng.choices(kinds, weights=(4, 4, 2, 1, 2, 1, 4, 2))[0])
         models = in_order(numbered(entries))
         standing = beginning("log", "created")
         for entry in models:
@@ -316,3 +318,5 @@ def test_a_bounded_fold_says_the_same_as_one_of_everything() -> None:
         part = [each for each in models if each.seq >= standing.context_from]
         assert build_llm_context(part) == build_llm_context(models)
         assert standing.shown == build_display_snapshot(models).total
+        waiting = pending_subagent_results(models)
+        assert [name for name, _ in standing.pending] == [each["id"] for each in waiting]

@@ -231,6 +231,17 @@ async def test_result_for_an_unknown_or_deleted_conversation(
         await log.append("c", [result("late")])
 
 
+async def test_more_results_than_a_standing_names_are_all_found(
+    house: House, log: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualstore.conversations.standing.NAMED", 3)
+    await log.create("c")
+    for n in range(6):
+        await log.append("c", [user(f"q{n}"), result(f"t{n}", id=f"r{n}")])
+    await log.append("c", [summary("s", 12), callback("r0", "r4")])
+    assert tasks((await both_views(house)).pending) == ["t1", "t2", "t3", "t5"]
+
+
 # Conversations that are older than their log
 
 
