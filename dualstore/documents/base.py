@@ -293,8 +293,10 @@ class DocumentStore(Protocol):
         """What these documents say of their vectors; absent ones are missing, tombstones aren't."""
 
     @abstractmethod
-    async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
-        """Entries and tombstones in order of their ids, from behind `after` on."""
+    async def scan(
+        self, *, after: str | None = None, before: str | None = None, limit: int = 1000
+    ) -> list[Scanned]:
+        """Entries and tombstones with `after < id < before`, in order of their ids."""
 
     @abstractmethod
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:

@@ -81,10 +81,11 @@ def check_factors(factors: object) -> None:
             )
 
 
-def check_after(after: object) -> None:
-    """An id to go on behind; None for the beginning."""
-    if after is not None:
-        check_text(after, "after")
+def check_bounds(after: object, before: object) -> None:
+    """Ids to go on behind, and to end before; None for the beginning, and for the end."""
+    for name, bound in (("after", after), ("before", before)):
+        if bound is not None:
+            check_text(bound, name)
 
 
 def check_record(space: str, key: str, tokens: Sequence[str], value: Any) -> str:

@@ -20,7 +20,7 @@ from dualstore.documents.base import (
 from dualstore.documents.base import Order as PageOrder
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
 from dualstore.documents.doors import (
-    check_after,
+    check_bounds,
     check_factors,
     check_filter,
     check_ids,
@@ -223,9 +223,11 @@ class MongoDocuments(DocumentStore):
     async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
         return await self._work.marks(check_ids(ids))
 
-    async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
-        check_after(after)
-        return await self._work.scan(after, check_limit(limit))
+    async def scan(
+        self, *, after: str | None = None, before: str | None = None, limit: int = 1000
+    ) -> list[Scanned]:
+        check_bounds(after, before)
+        return await self._work.scan(after, before, check_limit(limit))
 
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:
         return await self._work.purge(deleted_before=deleted_before, limit=check_limit(limit))

@@ -144,10 +144,11 @@ class MongoWork:
     async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
         return await self._rows.pick({}, ids, _SCAN_FIELDS, _to_scanned)
 
-    async def scan(self, after: str | None, limit: int) -> list[Scanned]:
+    async def scan(self, after: str | None, before: str | None, limit: int) -> list[Scanned]:
         place = None if after is None else Position(0, to_key(after))
+        query: Row = {} if before is None else {"_id": {"$lt": to_key(before)}}
         return await self._rows.collect(
-            {}, _SCAN_FIELDS, _to_scanned, enough=limit, order=BY_ID, after=place
+            query, _SCAN_FIELDS, _to_scanned, enough=limit, order=BY_ID, after=place
         )
 
     async def purge(self, *, deleted_before: int, limit: int) -> int:

@@ -23,7 +23,7 @@ from dualstore.documents.base import (
 )
 from dualstore.documents.cursors import Position, cut_page, from_cursor, query_sign
 from dualstore.documents.doors import (
-    check_after,
+    check_bounds,
     check_factors,
     check_filter,
     check_ids,
@@ -251,10 +251,13 @@ class SqliteDocuments(DocumentStore):
         found = await self._read(partial(self._work.marks, ids=check_ids(ids)))
         return {scanned.id: scanned for scanned in found}
 
-    async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
-        check_after(after)
+    async def scan(
+        self, *, after: str | None = None, before: str | None = None, limit: int = 1000
+    ) -> list[Scanned]:
+        check_bounds(after, before)
+        most = check_limit(limit)
         return await self._read(
-            partial(self._work.scan, after=after or "", limit=check_limit(limit))
+            partial(self._work.scan, after=after or "", before=before, limit=most)
         )
 
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:

@@ -120,9 +120,13 @@ class SqliteWork:
             oldest_due=min((since for _, _, since in rows), default=None),
         )
 
-    def scan(self, connection: sqlite3.Connection, *, after: str, limit: int) -> list[Scanned]:
+    def scan(
+        self, connection: sqlite3.Connection, *, after: str, before: str | None, limit: int
+    ) -> list[Scanned]:
         """By the index of ids."""
-        rows = connection.execute(f"{self._scan} id > ? ORDER BY id LIMIT ?", (after, limit))
+        bound = "" if before is None else " AND id < ?"
+        given = (after, limit) if before is None else (after, before, limit)
+        rows = connection.execute(f"{self._scan} id > ?{bound} ORDER BY id LIMIT ?", given)
         return [_to_scanned(row) for row in rows]
 
     def marks(self, connection: sqlite3.Connection, *, ids: Sequence[str]) -> list[Scanned]:

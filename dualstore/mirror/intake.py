@@ -134,14 +134,13 @@ async def revisions_under(manager: DualStoreManager, prefix: str) -> Revisions:
     """Of all entries and tombstones whose keys begin with it."""
     store = (await manager.family()).store
     found: dict[str, int] = {}
-    after = prefix
-    while some := await store.scan(after=after, limit=_SCANNED_AT_ONCE):
-        mine = {each.id: each.revision for each in some if each.id.startswith(prefix)}
-        found |= mine
+    after, before = prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    while True:
+        some = await store.scan(after=after, before=before, limit=_SCANNED_AT_ONCE)
+        found |= {each.id: each.revision for each in some}
+        if len(some) < _SCANNED_AT_ONCE:
+            return found
         after = some[-1].id
-        if len(mine) < len(some):
-            break
-    return found
 
 
 async def revisions_of(manager: DualStoreManager, keys: Sequence[str]) -> Revisions:

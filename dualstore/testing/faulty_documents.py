@@ -157,9 +157,13 @@ class FaultyDocuments(Wrapped[DocumentStore], DocumentStore):
     async def marks(self, ids: Sequence[str]) -> dict[str, Scanned]:
         return await self._faults.call("documents.marks", self._inner.marks, ids)
 
-    async def scan(self, *, after: str | None = None, limit: int = 1000) -> list[Scanned]:
+    async def scan(
+        self, *, after: str | None = None, before: str | None = None, limit: int = 1000
+    ) -> list[Scanned]:
         call = self._faults.call
-        return await call("documents.scan", self._inner.scan, after=after, limit=limit)
+        return await call(
+            "documents.scan", self._inner.scan, after=after, before=before, limit=limit
+        )
 
     async def purge(self, *, deleted_before: int, limit: int = 1000) -> int:
         return await self._faults.call(

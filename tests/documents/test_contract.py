@@ -174,6 +174,15 @@ async def test_scan_goes_through_everything_in_order_of_ids(store: DocumentStore
     assert seen == names
 
 
+async def test_scan_ends_before_an_id(store: DocumentStore) -> None:
+    await store.put([draft(each, "red") for each in ("a", "a:1", "a:2", "a;", "b")], now=NOW)
+    scanned = await store.scan(after="a:", before="a;")
+    assert [one.id for one in scanned] == ["a:1", "a:2"]
+    assert [one.id for one in await store.scan(before="a:2", limit=10)] == ["a", "a:1"]
+    assert [one.id for one in await store.scan(before="b", limit=1)] == ["a"]
+    assert await store.scan(before="a") == []
+
+
 async def test_scan_says_what_the_document_says(store: DocumentStore) -> None:
     await put(store, [draft("a", "red"), draft("b", "blue")])
     await index(store, chunks=3)
