@@ -45,11 +45,6 @@ class Prepared:
     payload: str
     digest: str
 
-    @property
-    def is_large(self) -> bool:
-        """Its payload is kept beside the log."""
-        return size_of(self.payload) > LARGE
-
 
 class Stored(NamedTuple):
     """An item of the journal, read back."""

@@ -11,6 +11,7 @@ from dualstore.conversations.conversations import Conversations
 from dualstore.embedders.static import StaticEmbedder
 from dualstore.errors import ConflictError, NotFoundError, UnavailableError
 from dualstore.testing import FakeClock, Fault, Faults
+from tests.conversations.damage import log_name
 from tests.conversations.houses import House
 from tests.conversations.telling import amendment, answer, seqs, summary, texts, tool, user
 from tests.documents.places import DRIVERS
@@ -229,6 +230,7 @@ async def test_a_clock_that_goes_back_moves_nothing(log: Conversations, clock: F
 
 async def test_a_delete_during_a_turn(house: House, log: Conversations) -> None:
     await log.create("c")
+    name = await log_name(house.backends.documents)
 
     async def talk() -> None:
         async with log.turn("c") as turn:
@@ -238,6 +240,7 @@ async def test_a_delete_during_a_turn(house: House, log: Conversations) -> None:
 
     with pytest.raises(NotFoundError, match="'c' was deleted"):
         await talk()
+    assert await house.backends.documents.journal.tip(name) is None
     with pytest.raises(NotFoundError):
         await log.get("c")
     await log.create("c")
