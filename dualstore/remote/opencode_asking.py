@@ -30,6 +30,8 @@ class Patience:
     """Between two pieces of an answer."""
     total: float = 30.0
     """All attempts and the pauses between them."""
+    greeting: float = 5.0
+    """Until what is followed begins: a server that starts takes connections and forgets them."""
     silence: float = 30.0
     """Between two pieces of what is followed; the server says something every 10 s."""
     first_pause: float = 0.1
@@ -115,7 +117,7 @@ class OpenCodeLine:
         """An answer that goes on, asked for once. Its end is an `UnavailableError`."""
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout(self._patience.read):
+                async with asyncio.timeout(self._patience.greeting):
                     exchange = self._exchange(path, headers=_EVENTS, read=self._patience.silence)
                     answer = await stack.enter_async_context(exchange)
                 yield Stream(answer, silence=self._patience.silence)

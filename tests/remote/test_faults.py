@@ -34,6 +34,7 @@ HASTE = Patience(
     attempts=3,
     connect=0.3,
     read=0.15,
+    greeting=0.15,
     total=1.5,
     silence=0.15,
     first_pause=0.01,

@@ -22,7 +22,7 @@ from tests.sync.seeding import seed
 from tests.sync.world import LastingServer, Place, another, following, place, until, writer
 
 SEEDED, MIDDLE, IMPORTED = 40, 10, 9_000
-HASTY = Patience(attempts=1, read=2.0)
+HASTY = Patience(attempts=1, greeting=2.0)
 """A server that is just starting takes requests that it never answers."""
 
 

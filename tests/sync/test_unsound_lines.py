@@ -60,7 +60,7 @@ async def test_events_that_get_lost_are_missed_and_what_they_told_is_asked_for(
 async def test_a_stream_that_stalls_is_current_no_more_and_is_followed_again_when_it_flows(
     server: OpenCodeServer, file: Path, embedder: StaticEmbedder
 ) -> None:
-    patience = Patience(attempts=1, connect=1.0, read=1.0, total=1.0, silence=SILENCE)
+    patience = Patience(attempts=1, connect=1.0, read=1.0, greeting=1.0, total=1.0, silence=SILENCE)
     async with (
         opencode_proxy(server.url) as proxy,
         place(server, file, embedder, url=proxy.url, patience=patience) as here,
