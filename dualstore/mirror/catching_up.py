@@ -150,6 +150,8 @@ class CatchingUp:
         To see the latter, what is known to have happened last is told again.
         """
         known = listed.known
+        if not known:
+            return {}, set()
         back = 0 if is_same else 1
         told = await self._history(
             {
@@ -206,16 +208,14 @@ class CatchingUp:
         belong to it, too.
         """
         portion = list(left)[:PORTION]
-        told = (
-            await self._history(
-                {
-                    each: _LATER if each in left else _LATER + 1
-                    for each in listed.sessions
-                    if each not in portion
-                }
-            )
-            if portion
-            else None
+        if not portion:
+            return {}
+        told = await self._history(
+            {
+                each: _LATER if each in left else _LATER + 1
+                for each in listed.sessions
+                if each not in portion
+            }
         )
         histories = by_session(told or ())
         some = dict.fromkeys([*portion, *(each for each in histories if each in left)])
