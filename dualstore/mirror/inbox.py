@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from dualstore.errors import DualStoreError, UnavailableError
@@ -60,19 +60,16 @@ class Inbox:
     def is_empty(self) -> bool:
         return not self._changes
 
-    async def news(self, *, within: float) -> bool:
-        """Whether there is anything new in that time. Raises what the stream ended with."""
-        if not self._came.is_set() and self._end is None:
-            try:
-                async with asyncio.timeout(within):
-                    await self._came.wait()
-            except TimeoutError:
-                return False
+    async def wait(self, *, within: float) -> None:
+        """Until there is anything new, or that time is over. Raises what the stream ended with."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._came.wait()
+        if self._came.is_set() and self._end is None:
             await asyncio.sleep(GATHERED)
         self._came.clear()
         if self._end is not None and not self._changes:
             raise self._end
-        return True
 
     def take(self) -> list[Change]:
         """All that came since."""

@@ -162,7 +162,7 @@ class KeepingUp:
         self._tell("connecting")
         connections = 0
         while True:
-            await self._inbox.news(within=max(0.0, self._look_at - _now()))
+            await self._inbox.wait(within=max(0.0, self._look_at - _now()))
             self._is_busy = True
             if self._inbox.connections > connections:
                 if connections == 0:
