@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context
 from typing import Generic, NamedTuple, TypeVar
 
@@ -58,6 +58,7 @@ class Combiner(Generic[S, R]):
                 await self._answer(key, group)
         finally:
             del self._waiting[key], self._running[key]
+            _give_up(waiting)  # nobody is left waiting, unless this was cancelled
 
     def _taken(self, waiting: deque[_Waiting[S, R]]) -> list[_Waiting[S, R]]:
         group = [waiting.popleft()]
@@ -71,6 +72,9 @@ class Combiner(Generic[S, R]):
         results: Sequence[R | Exception]
         try:
             results = await self._commit(key, [each.item for each in group])
+        except asyncio.CancelledError:
+            _give_up(group)
+            raise
         except Exception as error:  # whatever it is, those who wait have to be told
             results = [error] * len(group)
         for each, result in zip(group, results, strict=True):
@@ -80,3 +84,9 @@ class Combiner(Generic[S, R]):
                 each.answer.set_exception(result)
             else:
                 each.answer.set_result(result)
+
+
+def _give_up(group: Iterable[_Waiting[S, R]]) -> None:
+    """Who waits for what nobody does any more is cancelled, too."""
+    for each in group:
+        each.answer.cancel()

@@ -13,7 +13,16 @@ from dualstore.errors import ConflictError, NotFoundError, UnavailableError
 from dualstore.testing import FakeClock, Fault, Faults
 from tests.conversations.damage import log_name
 from tests.conversations.houses import House
-from tests.conversations.telling import amendment, answer, seqs, summary, texts, tool, user
+from tests.conversations.telling import (
+    amendment,
+    answer,
+    messages,
+    seqs,
+    summary,
+    texts,
+    tool,
+    user,
+)
 from tests.documents.places import DRIVERS
 
 PATIENCE = 60.0
@@ -328,3 +337,27 @@ async def test_nobody_is_refused_for_what_others_have_written_meanwhile(
     await house.store().conversations.append("c", [answer("a"), user("q2")])
     await log.append("c", [summary("s", 3)])
     assert texts((await log.get("c")).context) == ["s"]
+
+
+async def test_whatever_call_fails_and_however_the_same_append_again_is_done_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualstore.conversations.fitting.LARGE", 200)
+    monkeypatch.setattr("dualstore.conversations.following.Follower.wake", lambda _: None)
+    batch = [user("a", id="a"), tool("x" * 300, id="b"), summary("s", 1, id="c")]
+    plain, faults = house.store().conversations, Faults(hang=0.001)
+    await plain.create("all", messages=messages("before"))
+    await house.store(faults).conversations.append("all", batch)
+    for number in range(1, len(faults.calls) + 1):
+        for fault in Fault:
+            name, again = f"{number} {fault}", Faults(hang=0.001)
+            await plain.create(name, messages=messages("before"))
+            again.plan(number, fault=fault)
+            failing = house.store(again).conversations
+            await asyncio.gather(failing.append(name, batch), return_exceptions=True)
+            assert again.struck
+            again.heal()
+            for store in (failing, plain):
+                assert seqs(await store.append(name, batch)) == [2, 3, 4]
+            assert texts((await plain.get(name)).context) == ["s", "a", "x" * 300]
+            assert (await plain.verify(name)).clean

@@ -135,7 +135,8 @@ async def test_consumption_of_what_is_not_there_consumes_nothing(log: Conversati
     assert len((await log.get("c")).pending) == 1
 
 
-def test_a_cycle_that_fans_out_ends_soon() -> None:
+def test_a_cycle_that_fans_out_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualstore.values.MAX_BYTES", 100_000)
     with pytest.raises(EntryTooLargeError, match="cycle"):
         prepared(AssistantMessage(message={"role": "assistant", "fan": FAN}))
 

@@ -39,7 +39,7 @@ from tests.documents.conftest import Place
 T = TypeVar("T")
 
 EFFORT = int(os.environ.get("DUALSTORE_TEST_EFFORT", "1"))
-EXAMPLES = 20
+EXAMPLES = 12
 
 
 class Trouble(NamedTuple):
