@@ -19,7 +19,7 @@ from dualstore.conversations.reading import summary_of, without_running
 from dualstore.conversations.removing import GRACE
 from dualstore.conversations.rooms import furnished
 from dualstore.conversations.scope import Scope
-from dualstore.conversations.turns import Turn, bracketed
+from dualstore.conversations.turns import Append, Turn, bracketed
 from dualstore.conversations.verifying import ParityReport
 from dualstore.conversations.views import Conversation, ConversationSummary, Entries
 from dualstore.conversations.windows import place_of
@@ -167,17 +167,23 @@ class Conversations:
         payload refuses the batch with a `ConflictError`. One that can't be taken refuses it with
         an `EntryError` that names it. Raises `NotFoundError` without such a conversation.
         """
-        scope = self._scope(tenant, agent)
-        return await self._rooms.writer.append(
-            scope, conversation_id, check_entries(entries, scope)
-        )
+        return await self._append(self._scope(tenant, agent), conversation_id, entries)
 
     def turn(
         self, conversation_id: str, *, tenant: str | None = None, agent: str | None = None
     ) -> AbstractAsyncContextManager[Turn]:
-        """A turn: `async with` starts and finishes it; what ends it by an error is in the log."""
-        append = partial(self.append, conversation_id, tenant=tenant, agent=agent)
-        return bracketed(append, self._running)
+        """A turn: `async with` starts and finishes it; what ends it by an error is in the log.
+
+        It writes to the conversation that is there when it starts: if that is deleted, it raises
+        `NotFoundError`, also when another one was made under the id.
+        """
+
+        async def begin() -> Append:
+            scope = self._scope(tenant, agent)
+            log = (await self._rooms.cards.get(scope, conversation_id)).card.log
+            return partial(self._append, scope, conversation_id, log=log)
+
+        return bracketed(begin, self._running)
 
     # Reading
 
@@ -275,6 +281,17 @@ class Conversations:
 
     def _scope(self, tenant: str | None, agent: str | None) -> Scope:
         return Scope(self._house, tenant, agent)
+
+    async def _append(
+        self,
+        scope: Scope,
+        conversation_id: str,
+        entries: Iterable[Given],
+        *,
+        log: str | None = None,
+    ) -> Stored:
+        ready = check_entries(entries, scope)
+        return await self._rooms.writer.append(scope, conversation_id, ready, log=log)
 
     async def _get(
         self,

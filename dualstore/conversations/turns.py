@@ -9,6 +9,8 @@ from dualstore.conversations.entries import LogEntry, new_id
 from dualstore.errors import DualStoreError
 
 Append = Callable[[Sequence[LogEntry | Mapping[str, Any]]], Awaitable[list[LogEntry]]]
+Begin = Callable[[], Awaitable[Append]]
+"""Gives what appends to the conversation that is there now, and to none that comes after it."""
 Status = Literal["ok", "error", "aborted"]
 
 
@@ -30,9 +32,9 @@ class Turn:
 
 
 @asynccontextmanager
-async def bracketed(append: Append, running: set[str]) -> AsyncIterator[Turn]:
+async def bracketed(begin: Begin, running: set[str]) -> AsyncIterator[Turn]:
     """Starts a turn, and finishes it, however it ends. `running` has its id meanwhile."""
-    turn = Turn(append)
+    turn = Turn(await begin())
     running.add(turn.id)
     try:
         await turn.append([{"type": "turn_started"}])

@@ -86,23 +86,31 @@ class Writer:
         await self._combiner.close()
 
     async def append(
-        self, scope: Scope, conversation_id: str, entries: Sequence[Prepared]
+        self,
+        scope: Scope,
+        conversation_id: str,
+        entries: Sequence[Prepared],
+        *,
+        log: str | None = None,
     ) -> list[LogEntry]:
         """All of them, or none; as they are stored, in the order given.
 
         An id that is there with the same payload gives what is stored; with another one it
         refuses all, with a `ConflictError`. Raises `NotFoundError` for a conversation that isn't
-        there, also if it is deleted meanwhile. Without entries what was there before the log
-        is imported.
+        there, also if it is deleted meanwhile, or, where a log is named, has another one by
+        now. Without entries what was there before the log is imported.
         """
         name = scope.conversation(conversation_id)
         known = self._known.get(name)
-        if known is not None:
+        if known is not None and log in {None, known.held.card.log}:
             try:
                 return await self._submit(name, known.held, entries)
             except NotFoundError:
                 self._known.pop(name, None)  # deleted elsewhere, and perhaps made again
-        return await self._submit(name, await self._cards.get(scope, conversation_id), entries)
+        held = await self._cards.get(scope, conversation_id)
+        if log not in {None, held.card.log}:
+            raise missing(conversation_id, held)
+        return await self._submit(name, held, entries)
 
     async def _submit(self, name: str, held: Held, entries: Sequence[Prepared]) -> list[LogEntry]:
         submission = await self._prepared(held.card.log, entries)
