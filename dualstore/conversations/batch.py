@@ -11,6 +11,7 @@ from dualstore.conversations.coding import (
     Unreadable,
     chained,
     decoded,
+    digest_of,
     sealed,
     to_entry,
 )
@@ -132,11 +133,19 @@ class Batch:
 
 
 def _again(ready: Prepared, present: JournalItem, log: str) -> LogEntry:
-    """What was stored before, if it says the same."""
+    """What was stored before, if it says the same; a retry may belong to another turn."""
     found = decoded(present, log)
-    if isinstance(found, Unreadable) or found.digest != ready.digest:
+    if isinstance(found, Unreadable) or found.digest != _digest(ready, found.turn_id):
         raise ConflictError(
             f"entry {shown(ready.entry.id)} is there with another payload, as number {present.seq}",
             ids=[ready.entry.id],
         )
     return to_entry(found, from_json(ready.payload))
+
+
+def _digest(ready: Prepared, turn_id: str | None) -> str:
+    """As if it belonged to that turn."""
+    entry = ready.entry
+    if entry.turn_id == turn_id:
+        return ready.digest
+    return digest_of(entry.type, turn_id, entry.version, ready.payload)

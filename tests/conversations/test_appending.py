@@ -116,11 +116,25 @@ async def test_the_same_id_with_another_payload_refuses_the_whole_batch(
     await log.create("c")
     await log.append("c", [user("a", id="a")])
     for store in (log, house.store().conversations):
-        for other in (user("b", id="a"), answer("a", id="a"), user("a", id="a", turn_id="t")):
+        for other in (user("b", id="a"), answer("a", id="a"), user("a", id="a", hidden=True)):
             with pytest.raises(ConflictError, match=r"'a'.*number 1") as caught:
                 await store.append("c", [user("new"), other, user("newer")])
             assert caught.value.ids == ("a",)
     assert texts((await log.get("c")).display) == ["a"]
+
+
+async def test_again_in_another_turn_is_the_same_entry(house: House, log: Conversations) -> None:
+    await log.create("c")
+    async with log.turn("c") as turn:
+        (first,) = await turn.append([user("once", id="a")])
+    for store in (log, house.store().conversations):
+        async with store.turn("c") as another:
+            assert await another.append([user("once", id="a")]) == [first]
+        assert await store.append("c", [user("once", id="a")]) == [first]
+        with pytest.raises(ConflictError):
+            await store.append("c", [user("twice", id="a", turn_id="t")])
+    assert first.turn_id == turn.id
+    assert (await log.verify("c")).clean
 
 
 async def test_a_failing_append_while_another_write_is_under_way_the_other_survives(
