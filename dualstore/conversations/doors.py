@@ -9,6 +9,7 @@ from dualstore.conversations.coding import Prepared, prepared
 from dualstore.conversations.entries import (
     COMMON,
     TYPES,
+    Compaction,
     Imported,
     LogEntry,
     UnreadableEntry,
@@ -72,7 +73,18 @@ def _at(position: int, given: Given, scope: Scope) -> Prepared:
 def _checked(given: Given) -> Prepared:
     entry = given if isinstance(given, LogEntry) else _model(given)
     check_id(entry.id)
+    if isinstance(entry, Compaction) and _says_nothing(entry.summary_message.get("content")):
+        raise EntryError("summary_message", "says nothing, and would stand for what it covers")
     return prepared(entry)
+
+
+def _says_nothing(content: Any) -> bool:
+    if isinstance(content, list):
+        return all(
+            each.get("type", "text") == "text" and _says_nothing(each.get("text"))
+            for each in content
+        )
+    return content is None or (isinstance(content, str) and not content.strip())
 
 
 def _type_of(given: object) -> str:

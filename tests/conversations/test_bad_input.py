@@ -1,6 +1,6 @@
 """What can't be taken is refused before anything is written, by an error that names it."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -83,6 +83,11 @@ BATCHES: list[tuple[Any, str]] = [
     ([user("x"), summary("s")], "item 1: compaction: needs either"),
     ([summary("s", -1)], "item 0: covers_through_seq"),
     ([summary("s", 1, kept_ids=[])], "needs either"),
+    ([summary("", 0)], "item 0: summary_message: says nothing"),
+    ([summary(" \n", 0)], "item 0: summary_message: says nothing"),
+    ([summary(cast(Any, None), 0)], "item 0: summary_message: says nothing"),
+    ([summary(cast(Any, []), 0)], "item 0: summary_message: says nothing"),
+    ([summary(cast(Any, [{"type": "text", "text": " "}]), 0)], "summary_message: says nothing"),
     ([amendment("a")], "needs append_text or metadata"),
     ([{"type": "callback_started", "consumed_ids": "r1"}], "consumed_ids"),
     ([{"type": "turn_finished", "status": "great"}], "status"),
