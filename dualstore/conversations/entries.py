@@ -4,7 +4,16 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from dualstore.errors import EntryError
 
 Message = dict[str, Any]
 """A mapping with `role` and `content`; it may have an `id`, and whatever else belongs to it."""
@@ -216,6 +225,13 @@ TYPES: Final[dict[str, type[LogEntry]]] = {
 
 SHOWN: Final = frozenset({"user_message", "assistant_message", "assistant_amendment", "imported"})
 """The types that the display is made of."""
+
+
+def refused(kind: str, error: ValidationError) -> EntryError:
+    """What is wrong with it, in the words of this library."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or kind
+    return EntryError(place, first["msg"].removeprefix("Value error, "))
 
 
 def entry_of(kind: str, common: Mapping[str, Any], payload: Mapping[str, Any]) -> LogEntry:

@@ -1,14 +1,17 @@
 """What a conversation looks like: pure folds over its entries.
 
 They take entries in any order, as models or as mappings with `type`, `id` and `seq`, and give
-their own copies. Given all entries from a place on that `Standing` names, they say the same as
-given all of them.
+their own copies. One without a number comes right behind the one given before it, and one without
+an id is named by its number. Given all entries from a place on that `Standing` names, they say
+the same as given all of them.
 """
 
 import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
 
 from dualstore.conversations.entries import (
     COMMON,
@@ -27,7 +30,9 @@ from dualstore.conversations.entries import (
     UnknownEntry,
     UserMessage,
     entry_of,
+    refused,
 )
+from dualstore.errors import EntryError, shown
 
 Given = LogEntry | Mapping[str, Any]
 _TEXT: Final = "text"
@@ -192,16 +197,35 @@ def imported_results(entry: Imported) -> list[dict[str, Any]]:
 
 
 def in_order(entries: Iterable[Given]) -> list[LogEntry]:
-    """As models, by their numbers."""
-    return sorted((_model(each) for each in entries), key=lambda entry: entry.seq)
+    """As models, by their numbers. Raises `EntryError` for what is no entry."""
+    found: list[LogEntry] = []
+    for position, given in enumerate(entries):
+        following = found[-1].seq + 1 if found else 1
+        try:
+            found.append(_model(given, following))
+        except EntryError as error:
+            raise error.at(position) from None
+    return sorted(found, key=lambda entry: entry.seq)
 
 
-def _model(given: Given) -> LogEntry:
+def _model(given: object, following: int) -> LogEntry:
     if isinstance(given, LogEntry):
-        return given
+        return given if given.seq else given.model_copy(update={"seq": following})
+    if not isinstance(given, Mapping):
+        raise EntryError("entry", f"must be a mapping or a model, not {type(given).__name__}")
+    kind = given.get("type")
+    if not isinstance(kind, str):
+        raise EntryError("type", f"must be a type's name, not {shown(kind)}")
     common = {name: value for name, value in given.items() if name in COMMON and name != "type"}
+    if common.get("seq") is None:
+        common["seq"] = following
+    if common.get("id") is None:
+        common["id"] = f"entry-{common['seq']}"
     payload = {name: value for name, value in given.items() if name not in COMMON}
-    return entry_of(given["type"], common, payload)
+    try:
+        return entry_of(kind, common, payload)
+    except ValidationError as error:
+        raise refused(kind, error) from None
 
 
 def _newest(entries: Sequence[LogEntry], kinds: tuple[type[LogEntry], ...]) -> LogEntry | None:

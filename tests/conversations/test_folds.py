@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from dualstore.conversations import (
+    UserMessage,
     build_display_snapshot,
     build_llm_context,
     pending_subagent_results,
     unfinished_turns,
 )
 from dualstore.conversations.folds import unknown_types
+from dualstore.errors import EntryError
 from tests.conversations.telling import (
     Given,
     amendment,
@@ -320,3 +322,41 @@ def test_a_bounded_fold_says_the_same_as_one_of_everything() -> None:
         assert standing.shown == build_display_snapshot(models).total
         waiting = pending_subagent_results(models)
         assert [name for name, _ in standing.pending] == [each["id"] for each in waiting]
+
+
+PLAIN = (user("q1"), answer("a1"), summary("s", 1), user("q2"), reset("r"), user("q3"))
+
+
+@pytest.mark.parametrize("length", range(1, len(PLAIN) + 1))
+def test_entries_without_numbers_count_in_the_order_they_are_given(length: int) -> None:
+    plain = PLAIN[:length]
+    assert texts(build_llm_context(plain)) == context(*plain)
+    assert texts(build_display_snapshot(plain)) == display(*plain)
+    assert texts(build_llm_context([*numbered(plain), user("next")])) == [*context(*plain), "next"]
+
+
+def test_entries_without_ids_are_named_by_their_place() -> None:
+    for _ in range(2):
+        assert [each["id"] for each in build_display_snapshot(SAID)] == [
+            f"entry-{seq}" for seq in range(1, 5)
+        ]
+    assert [each["id"] for each in pending_subagent_results([user("q"), result("t")])] == [
+        "entry-2"
+    ]
+    models = [UserMessage(message={"role": "user", "content": text}) for text in "abc"]
+    assert texts(build_display_snapshot(models)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        ([user("q"), {"type": "user_message"}], "item 1: message: Field required"),
+        ([user("q"), {"message": {}}], "item 1: type"),
+        ([user("q", seq="1")], "item 0: seq"),
+        ([None], "item 0: entry: must be a mapping"),
+    ],
+)
+def test_what_is_no_entry_is_named_by_the_folds(entries: list[Any], why: str) -> None:
+    for fold in (build_llm_context, build_display_snapshot, pending_subagent_results):
+        with pytest.raises(EntryError, match=why):
+            fold(entries)
