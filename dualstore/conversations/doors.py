@@ -9,11 +9,13 @@ from dualstore.conversations.coding import Prepared, prepared
 from dualstore.conversations.entries import (
     COMMON,
     TYPES,
+    VERSION,
     Compaction,
-    Imported,
     LogEntry,
+    UnknownEntry,
     UnreadableEntry,
     entry_of,
+    refused,
 )
 from dualstore.conversations.scope import Scope
 from dualstore.entry import check_id
@@ -60,18 +62,38 @@ def imported(entry_id: str, told: Mapping[str, Any]) -> Prepared:
     return _checked({"type": "imported", "id": entry_id, **told})
 
 
-def _at(position: int, given: Given, scope: Scope) -> Prepared:
+def _at(position: int, given: object, scope: Scope) -> Prepared:
     try:
-        if isinstance(given, Imported) or _type_of(given) == "imported":
+        told = _told(given)
+        if _type_of(told) == "imported":
             raise EntryError("type", "what there was before the log comes by import_snapshot")
-        _check_owner(given, scope)
-        return _checked(given)
+        _check_owner(told, scope)
+        return _checked(told)
     except EntryError as error:
         raise error.at(position) from None
 
 
-def _checked(given: Given) -> Prepared:
-    entry = given if isinstance(given, LogEntry) else _model(given)
+def _told(given: object) -> Mapping[str, Any]:
+    """As a mapping: a model may have been made, or changed, past every check."""
+    if isinstance(given, UnreadableEntry):
+        raise EntryError("type", "an entry that can't be read back can't be written again")
+    if not isinstance(given, LogEntry):
+        if not isinstance(given, Mapping):
+            raise EntryError("entry", f"must be a mapping or a model, not {type(given).__name__}")
+        return given
+    told = {**vars(given), **(given.model_extra or {})}
+    if not isinstance(given, UnknownEntry) or not _is_known(told):
+        return told
+    fields = told.pop("fields", None)
+    if not isinstance(fields, Mapping):
+        raise EntryError("fields", f"must be a mapping, not {type(fields).__name__}")
+    for name in sorted(COMMON.intersection(fields)):
+        raise EntryError(name, "isn't among an entry's own fields")
+    return {**told, **fields}
+
+
+def _checked(told: Mapping[str, Any]) -> Prepared:
+    entry = _model(told)
     check_id(entry.id)
     if isinstance(entry, Compaction) and _says_nothing(entry.summary_message.get("content")):
         raise EntryError("summary_message", "says nothing, and would stand for what it covers")
@@ -87,14 +109,8 @@ def _says_nothing(content: Any) -> bool:
     return content is None or (isinstance(content, str) and not content.strip())
 
 
-def _type_of(given: object) -> str:
-    if isinstance(given, UnreadableEntry):
-        raise EntryError("type", "an entry that can't be read back can't be written again")
-    if isinstance(given, LogEntry):
-        return given.type
-    if not isinstance(given, Mapping):
-        raise EntryError("entry", f"must be a mapping or a model, not {type(given).__name__}")
-    kind = given.get("type")
+def _type_of(told: Mapping[str, Any]) -> str:
+    kind = told.get("type")
     if not isinstance(kind, str) or not kind or not kind.isprintable() or len(kind) > 100:
         raise EntryError("type", f"must be a type's name, not {shown(kind)}")
     if kind == "unreadable":
@@ -102,23 +118,27 @@ def _type_of(given: object) -> str:
     return kind
 
 
-def _check_owner(given: Given, scope: Scope) -> None:
+def _is_known(told: Mapping[str, Any]) -> bool:
+    return _type_of(told) in TYPES and told.get("version", VERSION) == VERSION
+
+
+def _check_owner(told: Mapping[str, Any], scope: Scope) -> None:
     for name, mine in (("tenant", scope.tenant), ("agent", scope.agent)):
-        other = given.get(name) if isinstance(given, Mapping) else getattr(given, name)
+        other = told.get(name)
         if other is not None and other != mine:
             raise EntryError(name, f"is {shown(other)}; it is written to {shown(mine)}")
 
 
-def _model(given: Mapping[str, Any]) -> LogEntry:
-    kind = _type_of(given)
+def _model(told: Mapping[str, Any]) -> LogEntry:
+    kind = _type_of(told)
     names = COMMON - {"type", *_STORES}
-    common = {name: value for name, value in given.items() if name in names}
-    payload = {name: value for name, value in given.items() if name not in COMMON}
-    if kind not in TYPES and set(payload) == {"fields"}:
+    common = {name: value for name, value in told.items() if name in names}
+    payload = {name: value for name, value in told.items() if name not in COMMON}
+    if not _is_known(told) and set(payload) == {"fields"}:
         payload = payload["fields"]
+        if not isinstance(payload, Mapping):
+            raise EntryError("fields", f"must be a mapping, not {type(payload).__name__}")
     try:
         return entry_of(kind, common, payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or kind
-        raise EntryError(place, first["msg"].removeprefix("Value error, ")) from None
+        raise refused(kind, error) from None

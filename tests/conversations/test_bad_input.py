@@ -4,7 +4,15 @@ from typing import Any, cast
 
 import pytest
 
-from dualstore.conversations import AssistantMessage, Imported, UnreadableEntry
+from dualstore.conversations import (
+    AssistantAmendment,
+    AssistantMessage,
+    Imported,
+    LogEntry,
+    UnknownEntry,
+    UnreadableEntry,
+    UserMessage,
+)
 from dualstore.conversations.coding import prepared
 from dualstore.conversations.conversations import Conversations
 from dualstore.conversations.scope import LogName, Scope
@@ -88,6 +96,7 @@ BATCHES: list[tuple[Any, str]] = [
     ([summary(cast(Any, None), 0)], "item 0: summary_message: says nothing"),
     ([summary(cast(Any, []), 0)], "item 0: summary_message: says nothing"),
     ([summary(cast(Any, [{"type": "text", "text": " "}]), 0)], "summary_message: says nothing"),
+    ([{"type": "mood", "fields": 5}], "item 0: fields: must be a mapping"),
     ([amendment("a")], "needs append_text or metadata"),
     ([{"type": "callback_started", "consumed_ids": "r1"}], "consumed_ids"),
     ([{"type": "turn_finished", "status": "great"}], "status"),
@@ -105,6 +114,43 @@ BATCHES: list[tuple[Any, str]] = [
     ([answer("x", {"nan": float("nan")})], "holds nan"),
     ([answer("x", {"big": 2**70})], "64 bits"),
 ]
+
+
+HEARD = {"role": "user", "content": "x"}
+MUTATED = AssistantAmendment(target_entry_id="a", append_text="x")
+MUTATED.__dict__["append_text"] = None
+MODELS: list[tuple[Any, str]] = [
+    (UnknownEntry(type="user_message", fields={"message": "hello"}), "must be a mapping with role"),
+    (UnknownEntry(type="user_message", fields={"message": HEARD, "seq": 7}), "item 0: seq"),
+    (UnknownEntry(type="turn_started", fields={"colour": "blue"}), "item 0: colour: Extra"),
+    (UnknownEntry(type="imported", fields={}), "import_snapshot"),
+    (UnknownEntry.model_construct(type="mood", fields=5), "item 0: fields"),
+    (LogEntry(type="user_message"), "item 0: message: Field required"),
+    (LogEntry(type=""), "item 0: type"),
+    (LogEntry.model_construct(), "item 0: type"),
+    (UserMessage.model_construct(message="hello"), "must be a mapping with role"),
+    (UserMessage.model_construct(message=HEARD, turn_id=7), "item 0: turn_id"),
+    (UserMessage.model_construct(message=HEARD, tenant="acme"), "item 0: tenant"),
+    (MUTATED, "needs append_text or metadata"),
+]
+
+
+@pytest.mark.parametrize(("model", "why"), MODELS)
+async def test_a_model_is_checked_as_a_mapping_is(
+    log: Conversations, model: LogEntry, why: str
+) -> None:
+    await log.create("c")
+    with pytest.raises(EntryError, match=why):
+        await log.append("c", [model])
+    assert await log.read("c") == []
+
+
+async def test_a_model_of_another_form_is_kept_as_it_is(log: Conversations) -> None:
+    await log.create("c")
+    later = UnknownEntry(type="user_message", version=2, fields={"said": "x"})
+    (stored,) = await log.append("c", [later])
+    assert await log.append("c", [stored]) == [stored]
+    assert stored == later.model_copy(update={"seq": 1, "created_at": stored.created_at})
 
 
 async def test_a_batch_with_one_bad_entry_nothing_of_it_lands(log: Conversations) -> None:
