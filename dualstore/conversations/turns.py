@@ -1,16 +1,18 @@
 """A turn: all that happens between a question and its answer, with a beginning and an end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dualstore.conversations.entries import LogEntry, new_id
 from dualstore.errors import DualStoreError
 
-Append = Callable[[Sequence[LogEntry | Mapping[str, Any]]], Awaitable[list[LogEntry]]]
+Append = Callable[[Iterable[LogEntry | Mapping[str, Any]]], Awaitable[list[LogEntry]]]
 Begin = Callable[[], Awaitable[Append]]
 """Gives what appends to the conversation that is there now, and to none that comes after it."""
+_NO_BATCH: Final = (Mapping, LogEntry, str, bytes)
+"""They can be gone through, too."""
 Status = Literal["ok", "error", "aborted"]
 
 
@@ -23,12 +25,17 @@ class Turn:
 
     async def append(self, entries: Iterable[LogEntry | Mapping[str, Any]]) -> list[LogEntry]:
         """As the store's own; entries that name a turn already keep it."""
+        if isinstance(entries, _NO_BATCH) or not isinstance(entries, Iterable):
+            return await self._append(entries)  # which says what is wrong with it
         return await self._append([self._stamped(each) for each in entries])
 
     def _stamped(self, entry: LogEntry | Mapping[str, Any]) -> LogEntry | Mapping[str, Any]:
-        if isinstance(entry, LogEntry):
-            return entry if entry.turn_id else entry.model_copy(update={"turn_id": self.id})
-        return {"turn_id": self.id, **entry}
+        """What is no entry is left as it is."""
+        if isinstance(entry, LogEntry) and vars(entry).get("turn_id") is None:
+            return entry.model_copy(update={"turn_id": self.id})
+        if isinstance(entry, Mapping) and entry.get("turn_id") is None:
+            return {**entry, "turn_id": self.id}
+        return entry
 
 
 @asynccontextmanager
