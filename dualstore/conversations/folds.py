@@ -8,7 +8,7 @@ the same as given all of them.
 
 import copy
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -125,11 +125,12 @@ def build_llm_context(entries: Iterable[Given]) -> list[Message]:
     if isinstance(summary, Compaction) and summary.seq > floor:
         kept = [each for each in ordered if each.seq >= floor and _is_kept(each, summary)]
         told = [_named(summary.summary_message, summary.id)]
+        summaries = summary.kept_ids or []
     else:
-        kept, told = [each for each in ordered if each.seq >= floor], []
+        kept, told, summaries = [each for each in ordered if each.seq >= floor], [], []
     amendments = _amendments(ordered)
     for each in kept:
-        told += _seen(each, amendments)
+        told += _seen(each, amendments, summaries)
     return told
 
 
@@ -241,12 +242,19 @@ def _is_kept(entry: LogEntry, summary: Compaction) -> bool:
     return entry.seq > (summary.covers_through_seq or 0)
 
 
-def _seen(entry: LogEntry, amendments: Mapping[str, Sequence[AssistantAmendment]]) -> list[Message]:
+def _seen(
+    entry: LogEntry,
+    amendments: Mapping[str, Sequence[AssistantAmendment]],
+    summaries: Collection[str],
+) -> list[Message]:
+    """What a model sees of it; of a compaction only if it is one of these."""
     match entry:
         case UserMessage() | AssistantMessage():
             return [_amended(entry, amendments)]
         case HarnessMessage():
             return [_named(entry.message, entry.id)]
+        case Compaction() if entry.id in summaries:
+            return [_named(entry.summary_message, entry.id)]
         case ContextReset():
             return [_named(each, f"{entry.id}:{at}") for at, each in enumerate(entry.messages)]
         case Imported():

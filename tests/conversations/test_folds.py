@@ -132,6 +132,12 @@ def test_what_the_harness_says_is_only_seen_by_the_model() -> None:
         ((*SAID, summary("s", kept_ids=[]), user("q3")), ["s", "q3"]),
         ((*SAID, summary("s", kept_ids=["nobody"])), ["s"]),
         ((*SAID, summary("s1", 4), summary("s2", kept_ids=["e1"])), ["s2", "q1"]),
+        # an older summary among them
+        ((*SAID, summary("s1", 4), summary("s2", kept_ids=["e5"])), ["s2", "s1"]),
+        (
+            (*SAID, summary("s1", 2), user("q3"), summary("s2", kept_ids=["e6", "e5"])),
+            ["s2", "s1", "q3"],
+        ),
     ],
 )
 def test_the_newest_compaction_replaces_what_it_covers(
@@ -153,6 +159,7 @@ def test_the_newest_compaction_replaces_what_it_covers(
         ((*SAID, reset("r"), user("q3"), summary("s", 5)), ["s", "q3"]),
         ((*SAID, reset("r"), user("q3"), summary("s", 2)), ["s", "r", "q3"]),
         ((*SAID, reset("r"), user("q3"), summary("s", kept_ids=["e1", "e6"])), ["s", "q3"]),
+        ((*SAID, summary("s1", 2), reset("r"), summary("s", kept_ids=["e5", "e6"])), ["s", "r"]),
     ],
 )
 def test_after_a_reset_nothing_from_before_it_comes_back(

@@ -41,6 +41,14 @@ async def both_views(house: House, conversation_id: str = "c") -> Conversation:
 # Turns
 
 
+async def test_a_summary_that_a_later_one_keeps_stays_in_the_context(log: Conversations) -> None:
+    await log.create("c")
+    await log.append("c", [user("q1"), answer("a1"), summary("s1", 2, id="s1"), user("q2")])
+    await log.append("c", [summary("s2", kept_ids=["s1"]), user("q3")])
+    assert texts((await log.get("c")).context) == ["s2", "s1", "q3"]
+    assert (await log.verify("c")).clean
+
+
 async def test_user_appended_process_killed_before_any_answer(
     house: House, log: Conversations
 ) -> None:
