@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Final
 
 from actions.census import CensusTaker
 from actions.flights import Absences, Flights
@@ -24,6 +25,9 @@ from dualstore.remote.base import RemoteSource
 from dualstore.settings import Settings
 from dualstore.store import Store, open_store
 from dualstore.wiring import Backends, made_remote, open_backends
+
+_PATIENCE: Final = 60.0
+"""Seconds that an answer is waited for that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +141,28 @@ def _upstream(
         origin=remote.name,
         clock=clock,
     )
-    fetcher = Fetcher(
-        source,
-        through,
-        coverage=coverage,
-        on_remote_delete=settings.on_remote_delete,
-        clock=clock,
-        metrics=metrics,
+
+    def fetcher_of(remote: RemoteSource) -> Fetcher:
+        return Fetcher(
+            remote,
+            through,
+            coverage=coverage,
+            on_remote_delete=settings.on_remote_delete,
+            clock=clock,
+            metrics=metrics,
+        )
+
+    patient = GuardedRemote(
+        remote, timeout=max(_PATIENCE, settings.remote_timeout), metrics=metrics, spares=False
     )
     sync = Sync(
-        source,
-        fetcher,
+        patient,
+        fetcher_of(patient),
         coverage,
         lease=lambda: Lease(records, space=space, clock=clock),
         clock=clock,
     )
-    return Upstream(source, coverage, refusals, fetcher, sync)
+    return Upstream(source, coverage, refusals, fetcher_of(source), sync)
 
 
 def _lifetimes(settings: Settings) -> Lifetimes:

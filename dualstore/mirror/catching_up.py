@@ -8,9 +8,10 @@ was read is then never older than what is said to be known.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from dualstore.errors import RemoteError
+from dualstore.errors import DualStoreError, RemoteError, UnavailableError
 from dualstore.mirror.coverage import Coverage, Reached, SessionMark
 from dualstore.mirror.fetching import Fetcher
 from dualstore.mirror.keys import parse_key
@@ -20,7 +21,7 @@ from dualstore.mirror.telling import found, ms_at, text_at
 from dualstore.remote.base import Change, RemoteSource, Thing
 
 PORTION: Final = 50
-"""Sessions whose whole history is asked for in one."""
+"""Sessions whose whole history is asked for in one; half as many where that takes too long."""
 _LATER: Final = 2**52
 """A sequence number that no session reaches: nothing after it is told."""
 
@@ -112,6 +113,7 @@ class CatchingUp:
         """
         listed = await self._listed()
         news, restarted = await self._news(listed, is_same=is_same)
+        await self._coverage.begin_anew(restarted)
         await self._part_with(is_same=is_same or bool(listed.known.keys() - restarted))
         self.reached = {each: at for each, at in listed.known.items() if each not in restarted}
         changed: dict[str, News] = {}
@@ -204,29 +206,40 @@ class CatchingUp:
             await asyncio.gather(coming, return_exceptions=True)
 
     async def _portion(self, left: Mapping[str, None], listed: _Listed) -> dict[str, News]:
-        """What has to be read of some. More sessions than can be named are told anyway, so they
-        belong to it, too.
-        """
-        portion = list(left)[:PORTION]
-        if not portion:
-            return {}
-        told = await self._history(
-            {
-                each: _LATER if each in left else _LATER + 1
-                for each in listed.sessions
-                if each not in portion
-            }
-        )
-        histories = by_session(told or ())
-        some = dict.fromkeys([*portion, *(each for each in histories if each in left)])
-        await self._reader.events(one for each in ("", *some) for one in histories.get(each, ()))
+        """What has to be read of some. Where not all others can be named, it is of more."""
+        size = PORTION
+        while left and self.is_whole:
+            named = self._named(listed, left, size)
+            try:
+                told = await self._remote.fetch_history(named)
+            except (RemoteError, UnavailableError) as error:
+                await patiently(partial(self._remote.fetch_sessions, limit=1))
+                if size == 1:
+                    self._give_up(error)
+                size //= 2
+            else:
+                portion = [each for each in left if each not in named]
+                return await self._kept(portion, by_session(told), listed)
+        return {each: News(None) for each in list(left)[:PORTION]}
+
+    def _named(self, listed: _Listed, left: Mapping[str, None], size: int) -> dict[str, int]:
+        """All but some that are left, as far as that is possible."""
+        others = [each for each in listed.sessions if each not in left]
+        later = list(left)[size:]
+        return dict.fromkeys([*others, *later][: self._remote.capabilities.most_named], _LATER)
+
+    async def _kept(
+        self, portion: Iterable[str], histories: Mapping[str, Sequence[Change]], listed: _Listed
+    ) -> dict[str, News]:
+        """What happened is kept before any message is read."""
+        await self._reader.events(one for each in ("", *portion) for one in histories.get(each, ()))
         return {
             each: News(
                 messages=None,
-                reached=_end_of(histories.get(each, ())) if self.is_whole else None,
+                reached=_end_of(histories.get(each, ())),
                 session=listed.is_changed(each, histories.get(each, ())),
             )
-            for each in some
+            for each in portion
         }
 
     async def _read(self, news: Mapping[str, News]) -> None:
@@ -242,9 +255,13 @@ class CatchingUp:
         try:
             return await patiently(lambda: self._remote.fetch_history(known))
         except RemoteError as error:
-            self.is_whole = False
-            self.synced.notes.append(f"what happened can't be told: {error}")
+            self._give_up(error)
             return None
+
+    def _give_up(self, error: DualStoreError) -> None:
+        """From now on only lists tell what is new."""
+        self.is_whole = False
+        self.synced.notes.append(f"what happened can't be told: {error}")
 
 
 def _is_imported(mark: SessionMark) -> bool:

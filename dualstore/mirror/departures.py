@@ -1,6 +1,6 @@
 """Messages that a remote told once, and leaves out now where they stood: they stay, with a mark."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from functools import partial
 from typing import Final
 
@@ -52,9 +52,13 @@ class Departures:
         for key in gone:
             if key not in marks or marks[key].gone_at is None:
                 await self._coverage.mark_message(key, Mark(at, at, is_left_out=True))
-        for key in keys & marks.keys():
-            gone_at = marks[key].gone_at
-            if gone_at is not None and not at <= gone_at <= self._clock():
+        await self.are_back(keys & marks.keys(), at=at)
+
+    async def are_back(self, keys: Iterable[str], *, at: int) -> None:
+        """These were told, each by itself."""
+        marks = await self._coverage.messages(keys)
+        for key, mark in marks.items():
+            if mark.gone_at is not None and not at <= mark.gone_at <= self._clock():
                 await self._coverage.mark_message(key, Mark(at))
 
     async def _left_out(self, session_id: str, keys: Set[str], since: Position | None) -> list[str]:

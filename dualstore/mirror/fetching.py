@@ -35,13 +35,21 @@ class Told(Generic[_T]):
     """It can be read here now."""
     error: DualStoreError | None = None
     """Why nothing of it can be kept, if it isn't for what it is."""
+    is_outdated: bool = False
+    """Some of it was not kept, because it was changed here again and again."""
     degraded: list[str] = field(default_factory=list)
     is_new: bool = False
     """Nothing of the kind was here before, and all of it is here now, word for word."""
 
     def about(self, content: _U) -> "Told[_U]":
         """The same of what was told in another form."""
-        return Told(content, self.is_kept, self.error, self.degraded)
+        return Told(
+            content,
+            is_kept=self.is_kept,
+            error=self.error,
+            is_outdated=self.is_outdated,
+            degraded=self.degraded,
+        )
 
 
 class Fetcher:
@@ -203,12 +211,19 @@ class Fetcher:
         return await self._fetched("events", lambda: self._remote.fetch_history(known), see, take)
 
     async def _messages_are_gone(self, keys: Iterable[str], at: int) -> None:
-        """The remote said so of each of them."""
-        if self._drops:
-            await self._through.drop_messages(keys)
-            return
-        for each in keys:
-            await self._through.take_gone_message(each, at=at)
+        """The remote said so of each of them. Without their session they are gone as it is."""
+        gone = list(keys)
+        if not self._drops:
+            for each in gone:
+                await self._through.take_gone_message(each, at=at)
+        elif gone and await self._has_session(parse_key(gone[0]).parts[0]):
+            await self._through.drop_messages(gone)
+
+    async def _has_session(self, session_id: str) -> bool:
+        try:
+            return await self._remote.fetch_session(session_id) is not None
+        except (RemoteError, UnavailableError):
+            return False
 
     async def _session_may_be_gone(self, session_id: str, at: int) -> Taken:
         """Who says that it has no messages may still have the session: it is asked for itself."""
@@ -299,7 +314,13 @@ class Fetcher:
         is_new = not (seen or taken.refused) and set(taken.outcomes.values()) <= {
             PutOutcome.CREATED
         }
-        return Told(told, is_kept=not (is_one and taken.refused), is_new=is_new, degraded=degraded)
+        return Told(
+            told,
+            is_kept=not (is_one and taken.refused),
+            is_outdated=taken.is_outdated,
+            is_new=is_new,
+            degraded=degraded,
+        )
 
     async def _timed(self, what: str, taking: Awaitable[Taken]) -> Taken:
         began = time.monotonic()

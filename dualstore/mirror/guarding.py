@@ -16,15 +16,18 @@ _T = TypeVar("_T")
 
 class GuardedRemote(RemoteSource):
     """A remote behind a circuit breaker. After a failure it is spared for a while; then one
-    question is let through, to see.
+    question is let through, to see. Who has patience of his own is never told to wait (`spares`).
     """
 
-    def __init__(self, remote: RemoteSource, *, timeout: float, metrics: Metrics) -> None:
+    def __init__(
+        self, remote: RemoteSource, *, timeout: float, metrics: Metrics, spares: bool = True
+    ) -> None:
         self.name = remote.name
         self.place = remote.place
         self.capabilities = remote.capabilities
         self._remote = remote
         self._timeout = timeout
+        self._spares = spares
         self._metrics = metrics
         self._breaker: Breaker = CLOSED
         self._probing = False
@@ -115,7 +118,7 @@ class GuardedRemote(RemoteSource):
     def _failed(self, before: Breaker, reason: UnavailableError) -> None:
         """Those that were asked together fail together, which counts once."""
         self._reason = reason
-        if self._breaker is before:
+        if self._breaker is before and self._spares:
             self._breaker = before.failed(_ticks(), chance=self._chance)
 
 

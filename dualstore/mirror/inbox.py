@@ -67,8 +67,9 @@ class Inbox:
                 await self._came.wait()
         if self._came.is_set() and self._end is None:
             await asyncio.sleep(GATHERED)
-        self._came.clear()
-        if self._end is not None and not self._changes:
+        if self._end is None:
+            self._came.clear()
+        elif not self._changes:
             raise self._end
 
     def take(self) -> list[Change]:

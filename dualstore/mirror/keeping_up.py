@@ -32,6 +32,7 @@ LOOKED: Final = 30.0
 """Seconds after which it is caught up with what no stream tells; longer where that takes long."""
 AGAIN: Final = 1.0
 """Seconds after which it is, when something was missed."""
+LONGEST_LOOK: Final = 120.0
 SHARE: Final = 20
 """Of the time, at most one in so many parts is spent on that."""
 FIRST_PAUSE: Final = 0.2
@@ -162,7 +163,8 @@ class KeepingUp:
         self._tell("connecting")
         connections = 0
         while True:
-            await self._inbox.wait(within=max(0.0, self._look_at - _now()))
+            left = self._look_at - _now() if connections else LOOKED
+            await self._inbox.wait(within=max(0.0, left))
             self._is_busy = True
             if self._inbox.connections > connections:
                 if connections == 0:
@@ -189,7 +191,8 @@ class KeepingUp:
         await catching_up.everything(is_same=self._is_same)
         self._is_same = True
         self._reached, self._others = catching_up.reached, catching_up.others
-        self._look_at = _now() + max(LOOKED, (_now() - began) * SHARE)
+        taken = _now() - began
+        self._look_at = _now() + max(LOOKED, min(LONGEST_LOOK, taken * SHARE))
         self._since = since if catching_up.is_whole else None
         self._at = self._at or since
         self.following.failing = dict(catching_up.synced.failed)

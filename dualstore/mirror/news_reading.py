@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from dualstore.errors import DualStoreError, RemoteError, UnavailableError
+from dualstore.errors import RemoteError, UnavailableError
 from dualstore.mirror.fetching import Fetcher, Told
 from dualstore.mirror.news import News
 from dualstore.remote.base import Change, RemoteSource, Thing
@@ -71,12 +71,16 @@ class NewsReader:
                 if self._progress is not None:
                     self._progress(self.synced)
 
+        workers = [asyncio.create_task(work()) for _ in range(min(AT_ONCE, len(left)))]
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(AT_ONCE, len(left))):
-                    workers.create_task(work())
-        except* DualStoreError as errors:
-            raise errors.exceptions[0] from None
+            if workers:
+                done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+                for each in done:
+                    each.result()
+        finally:
+            for each in workers:
+                each.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
     async def _read(self, session_id: str, news: News) -> None:
         try:
@@ -88,7 +92,7 @@ class NewsReader:
             self.synced.failed[session_id] = str(error)
         else:
             check_kept(told)
-            if told.is_kept:
+            if told.is_kept and not told.is_outdated:
                 self.synced.messages += len(told.content)
             else:
                 self.synced.failed[session_id] = "; ".join(told.degraded)

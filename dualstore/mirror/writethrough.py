@@ -160,6 +160,7 @@ class WriteThrough:
     ) -> Taken:
         """All messages of a session that have changed since it was last known to be all here."""
         taken = await self._take_messages(session_id, things, seen)
+        await self._departures.are_back(taken.outcomes, at=at)
         if not taken.is_outdated:
             newest = max(_places(things, session_id), default=_START)
             await self._coverage.change_session(

@@ -31,6 +31,8 @@ class Capabilities:
     """It tells, from known sequence numbers on, all that has happened since."""
     follows: bool = False
     """It tells what happens as it happens."""
+    most_named: int | None = None
+    """Sessions whose known sequence numbers it takes at once; of any others it tells everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ _NEXT: Final = "x-next-cursor"
 class OpenCodeRemote(RemoteSource):
     """Several tasks may ask at once. A `transport` that is given is used and not closed."""
 
-    capabilities = Capabilities(has_history=True, follows=True)
+    capabilities = Capabilities(has_history=True, follows=True, most_named=_MOST_NAMED)
 
     def __init__(
         self,

@@ -112,6 +112,14 @@ class Course:
         if there := list(self.world.double.infos[session_id]):
             self.world.double.revert(session_id, self.chance.choice(there))
 
+    async def ends(self) -> None:
+        """Something more in each session: what was lost before shows by its number."""
+        while not self.world.double.followers:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        self.world.double.beat()
+        for each in list(self.world.double.sessions):
+            self.world.double.rename(each, "The end")
+
     async def breaks(self) -> None:
         self.mend()
         match self.chance.randrange(6):
@@ -143,17 +151,24 @@ async def follower(world: DoubleWorld) -> AsyncIterator[Context]:
 
 
 @pytest.mark.parametrize("seed", range(24))
-async def test_when_it_is_quiet_all_is_here(make_world: MakeWorld, seed: int) -> None:
-    chance = random.Random(seed)
+async def test_when_it_is_quiet_all_is_here(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Every other time nobody looks but after a connection, or where something is missing."""
+    chance, is_live = random.Random(seed), seed % 2
+    if is_live:
+        monkeypatch.setattr(keeping_up, "LOOKED", 3_600.0)
     async with make_world() as world, AsyncExitStack() as others:
         course = Course(world, chance)
         followers = [await others.enter_async_context(AsyncExitStack()) for _ in range(2)]
+        await followers[0].enter_async_context(follower(world))
         for _ in range(STEPS):
             await chance.choice((course.happens, course.happens, course.happens, course.breaks))()
             if chance.randrange(20) == 0:
                 for stack in followers:
                     await stack.aclose()
                 course.is_imported()
+                await followers[0].enter_async_context(follower(world))
             if chance.randrange(4) == 0:
                 stack = chance.choice(followers)
                 await stack.aclose()  # wherever it is
@@ -164,9 +179,13 @@ async def test_when_it_is_quiet_all_is_here(make_world: MakeWorld, seed: int) ->
                 await asyncio.sleep(0.02)
             world.later(chance.choice((0, 1, 20)))
         course.mend()
-        for stack in followers:
+        for stack in followers[is_live:]:
             await stack.aclose()
         world.later(60)  # the last one may have died without a word
+        if is_live:
+            await course.ends()
+            await converged(world.context, world.remote)
+            return
         async with followed(world.context) as following:
             await converged(world.context, world.remote)
             assert following.failing == {}

@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import httpx
+import orjson
 import pytest
 
 from actions import events, messages, open_actions, sessions
@@ -57,7 +58,7 @@ async def test_garbage_in_the_stream_hides_nothing(world: DoubleWorld, raw: byte
             world.double.tell(raw)
             world.double.add_message(made, f"message {number}")
         await converged(world.context, world.remote)
-        assert (following.state, following.failing) == ("following", {})
+        assert following.failing == {}
 
 
 async def test_an_event_without_an_end_is_a_new_connection(world: DoubleWorld) -> None:
@@ -171,7 +172,7 @@ async def test_while_the_server_is_away_what_is_here_answers_and_says_so(
 async def test_a_remote_that_tells_nothing_is_not_followed(make_world: MakeWorld) -> None:
     async with make_world() as world:
         assert world.context.upstream is not None
-        world.context.upstream.source.capabilities = Capabilities(has_history=True)
+        world.context.sync._remote.capabilities = Capabilities(has_history=True)
         with pytest.raises(InvalidInputError, match="can't be followed"):
             await world.context.sync.follow()
 
@@ -211,9 +212,96 @@ async def test_without_a_history_lists_tell_what_is_new(make_world: MakeWorld) -
         made = world.session("Without a history")
         world.double.add_message(made, "one")
         assert world.context.upstream is not None
-        world.context.upstream.source.capabilities = Capabilities(follows=True)
+        world.context.sync._remote.capabilities = Capabilities(follows=True)
         synced = await world.context.sync.backfill()
         assert (synced.total, synced.messages, synced.notes) == (1, 1, [])
         assert (await world.context.sync.backfill()).total == 0
         world.double.add_message(made, "two")
         assert (await world.context.sync.backfill()).messages == 2
+
+
+async def test_a_stream_that_ends_with_what_it_tells_last_is_a_new_connection(
+    world: DoubleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_up, "LOOKED", 3_600.0)
+    made = world.session("Ends")
+    async with followed(world.context) as following:
+        world.double.add_message(made, "the last word")
+        world.double.hang_up()
+        await until(lambda: following.connections == 2)
+        world.double.add_message(made, "and another one")
+        await converged(world.context, world.remote)
+
+
+def unnamed(world: DoubleWorld, request: httpx.Request) -> int:
+    """Of how many sessions everything is asked for."""
+    named = orjson.loads(request.content)
+    return len(world.double.sessions.keys() - named.keys())
+
+
+async def test_a_history_that_is_too_much_at_once_is_asked_for_in_smaller_portions(
+    world: DoubleWorld,
+) -> None:
+    made = [world.session(f"Long {number}") for number in range(60)]
+    for each in made:
+        world.double.add_message(each, "a word")
+
+    def too_much(request: httpx.Request) -> Fault | None:
+        is_history = request.url.path.endswith("history")
+        return answers(500, b"{}") if is_history and unnamed(world, request) > 10 else None
+
+    world.line.fault_of = too_much
+    synced = await world.context.sync.backfill()
+    assert (synced.done, synced.messages, synced.failed, synced.notes) == (60, 60, {}, [])
+    assert (await world.context.sync.backfill()).total == 0
+
+
+async def test_more_sessions_than_can_be_named_are_told_once(world: DoubleWorld) -> None:
+    for number in range(1_500):
+        world.session(f"One of many {number}")
+    told = 0
+
+    async def count(request: httpx.Request) -> None:
+        nonlocal told
+        if request.url.path.endswith("history"):
+            told += unnamed(world, request)
+
+    world.line.meanwhile = count
+    synced = await world.context.sync.backfill()
+    assert (synced.done, synced.failed) == (1_500, {})
+    assert told <= 2 * 1_500
+
+
+async def test_sessions_that_always_fail_hold_up_no_other(world: DoubleWorld) -> None:
+    made = [world.session(f"Talk {number}") for number in range(16)]
+    for each in made:
+        world.double.add_message(each, "a word")
+    bad = made[4:12]
+    world.line.fault_of = lambda request: (
+        answers(500, b"{}") if any(each in request.url.path for each in bad) else None
+    )
+    async with followed(world.context) as following:
+        assert following.failing.keys() == set(bad)
+        good = [each for each in made if each not in bad]
+        for each in good:
+            answer = await sessions.get(world.context, each)
+            assert (answer.source, len(answer.value.messages)) == ("local", 1)
+        world.line.mend()
+        world.double.hang_up()
+        await converged(world.context, world.remote)
+
+
+async def test_a_message_is_not_dropped_because_its_session_is_another_remotes(
+    dropping: DoubleWorld,
+) -> None:
+    world = dropping
+    old = [world.session(f"Old {number}") for number in range(3)]
+    said = [world.double.add_message(each, "what was said") for each in old]
+    await world.context.sync.backfill()
+    for each in old:
+        world.double.delete_session(each)
+    world.session("Of another database")
+    world.later(100_000)
+    answer = await messages.get(world.context, old[0], said[0])
+    assert answer.value.message["info"]["id"] == said[0]
+    assert await world.context.families.messages.count() == 3
