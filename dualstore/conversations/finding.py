@@ -11,7 +11,7 @@ from dualstore.conversations.scope import Scope
 from dualstore.conversations.shelf import Found, Shelf
 from dualstore.conversations.texts import SAYING
 from dualstore.documents.journal import Journal, JournalItem
-from dualstore.errors import DualStoreError, StorageCorruptError
+from dualstore.errors import DualStoreError, StorageError
 from dualstore.search.ranking import Parts
 from dualstore.search.results import Mode
 from dualstore.search.snippets import Snippet
@@ -86,7 +86,7 @@ class Search:
         for each in found:
             try:
                 hit = await self._hit(scope, each, held, neighbours)
-            except StorageCorruptError as error:
+            except StorageError as error:
                 late.append(f"without a hit: {error}")
                 continue
             if hit is not None:

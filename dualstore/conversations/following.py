@@ -19,7 +19,7 @@ from dualstore.conversations.scope import LogName
 from dualstore.conversations.shelf import Line, Shelf
 from dualstore.conversations.texts import SAYING, spoken
 from dualstore.documents.journal import Behind, Journal, JournalItem
-from dualstore.errors import DualStoreError, StorageCorruptError
+from dualstore.errors import DualStoreError, StorageCorruptError, StorageError
 
 _LOG = logging.getLogger(__name__)
 _LOGS: Final = 20
@@ -63,21 +63,28 @@ class Follower:
     async def catch_up(self) -> None:
         """Until all that was said is taken over. Raises what is in the way.
 
-        A log that is damaged is left behind, and keeps nobody else waiting.
+        A log that can't be read is left behind, and keeps nobody else waiting; unless it is
+        damaged, what is in its way is raised in the end.
         """
-        damaged: set[str] = set()
+        left: set[str] = set()
+        in_the_way: StorageError | None = None
         async with self._one_at_a_time:
-            while some := await self._behind(damaged):
+            while some := await self._behind(left):
                 for each in some:
                     try:
                         await self._follow(each)
-                    except StorageCorruptError as error:
-                        _LOG.warning("%s isn't searchable: %s", each.log, error)
-                        damaged.add(each.log)
+                    except StorageError as error:
+                        left.add(each.log)
+                        if isinstance(error, StorageCorruptError):
+                            _LOG.warning("%s isn't searchable: %s", each.log, error)
+                        else:
+                            in_the_way = in_the_way or error
+        if in_the_way is not None:
+            raise in_the_way
 
-    async def _behind(self, damaged: set[str]) -> list[Behind]:
-        some = await self._journal.behind(self._prefix, limit=_LOGS + len(damaged))
-        return [each for each in some if each.log not in damaged]
+    async def _behind(self, left: set[str]) -> list[Behind]:
+        some = await self._journal.behind(self._prefix, limit=_LOGS + len(left))
+        return [each for each in some if each.log not in left]
 
     async def close(self) -> None:
         """What isn't taken over stays for whoever comes next."""

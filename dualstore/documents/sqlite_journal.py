@@ -43,11 +43,11 @@ class SqliteJournal(Journal):
 
     async def tip(self, log: str) -> Tip | None:
         check_log(log)
-        query = "SELECT seq, note FROM journals WHERE name = ?"
+        query = "SELECT seq, CAST(note AS BLOB) FROM journals WHERE name = ?"
 
         def job(connection: sqlite3.Connection) -> Tip | None:
             row = connection.execute(query, (log,)).fetchone()
-            return None if row is None else Tip(*row)
+            return None if row is None else Tip(row[0], _text(row[1]))
 
         return await self._readers.run(job)
 
@@ -105,7 +105,7 @@ class SqliteJournal(Journal):
 
     async def _items(self, query: str, parameters: Sequence[Any]) -> list[JournalItem]:
         def job(connection: sqlite3.Connection) -> list[JournalItem]:
-            return [JournalItem(*row) for row in connection.execute(query, parameters)]
+            return list(map(_item, connection.execute(query, parameters)))
 
         return await self._readers.run(job)
 
@@ -120,6 +120,19 @@ class SqliteJournal(Journal):
 
 def _items_of(condition: str) -> str:
     return (
-        "SELECT journal_items.seq, id, kind, text FROM journal_items"
+        "SELECT journal_items.seq, CAST(id AS BLOB), CAST(kind AS BLOB), CAST(text AS BLOB)"
+        " FROM journal_items"
         f" WHERE log = (SELECT number FROM journals WHERE name = ?) AND {condition}"
     )
+
+
+def _item(row: tuple[int, bytes, bytes, bytes]) -> JournalItem:
+    seq, name, kind, text = row
+    return JournalItem(
+        seq, name.decode(errors="replace"), kind.decode(errors="replace"), _text(text)
+    )
+
+
+def _text(stored: bytes) -> str:
+    """One that is damaged keeps what no JSON has: whoever reads it sees that, and it alone."""
+    return stored.decode(errors="surrogateescape")

@@ -1,6 +1,9 @@
 """Parity: what is damaged is found and named, and reads say that they are degraded."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,9 @@ import pytest
 from dualstore.conversations.conversations import Conversations
 from dualstore.conversations.standing import Standing
 from dualstore.documents.journal import JournalItem, Tip
+from dualstore.documents.sqlite import SqliteDatabase
+from dualstore.embedders.static import StaticEmbedder
+from dualstore.errors import StorageError
 from dualstore.values import from_json
 from tests.conversations.damage import (
     Change,
@@ -39,6 +45,70 @@ async def damaged(house: House, log: Conversations) -> Damaged:
     await log.append("c", [summary("s", 1), result("look", id="r")])
     await log.append("c", [user("q2"), tool("t2"), answer("a2"), user("q3"), answer("a3")])
     return Damaged(house.backends.documents)
+
+
+async def test_an_entry_of_broken_text_is_named_and_keeps_nobody_waiting(
+    tmp_path: Path, embedder: StaticEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualstore.conversations.following.Follower.wake", lambda _: None)
+    file = tmp_path / "documents.db"
+    async with SqliteDatabase(file) as documents, House(documents, embedder) as house:
+        log = house.store().conversations
+        for name in "bcd":
+            await log.create(name)
+        await log.append("c", [user("q1"), answer("a1"), user("q2")])
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(
+                "UPDATE journal_items SET text = CAST(x'7B22FF22' AS TEXT) WHERE seq = 2"
+            )
+        await log.append("b", [user("zebra")])
+        await log.append("d", [user("zebra")])
+        late = house.store().conversations
+        await late.catch_up()
+        result = await late.search("zebra", "text")
+        assert {each.conversation_id for each in result.hits} == {"b", "d"}
+        found = await late.get("c")
+        assert (found.origin, texts(found.display)) == ("degraded", ["q1", "q2"])
+        assert any("entry 2 can't be read back" in each for each in found.degraded)
+        entries = await late.read("c")
+        assert seqs(entries) == [1, 2, 3]
+        assert any("entry 2 can't be read back" in each for each in entries.degraded)
+        assert ("unreadable", 2) in await named(late)
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE journals SET note = CAST(x'FF' AS TEXT)")
+        assert texts((await late.get("b")).display) == ["zebra"]
+        assert seqs(await late.append("b", [answer("stripes")])) == [2]
+
+
+@pytest.mark.parametrize("found_before", [False, True])
+async def test_a_log_that_cannot_be_read_keeps_no_other_from_being_found(
+    house: House, monkeypatch: pytest.MonkeyPatch, found_before: bool
+) -> None:
+    monkeypatch.setattr("dualstore.conversations.following.Follower.wake", lambda _: None)
+    log = house.store().conversations
+    journal = house.backends.documents.journal
+    read = journal.read
+    for name in "bcd":
+        await log.create(name)
+        await log.append(name, [user("zebra")])
+    broken = await log_name(house.backends.documents)
+
+    async def failing(name: str, **asked: Any) -> list[JournalItem]:
+        if name == broken:
+            raise StorageError("can't be read; check the disk")
+        return await read(name, **asked)
+
+    if found_before:
+        await log.catch_up()
+        await log.append("c", [user("more")])
+    monkeypatch.setattr(journal, "read", failing)
+    with pytest.raises(StorageError, match="check the disk"):
+        await log.catch_up()
+    result = await log.search("zebra", "text")
+    assert {each.conversation_id for each in result.hits} == {"b", "d"}
+    assert any("check the disk" in each for each in result.degraded)
+    monkeypatch.setattr(journal, "read", read)
+    await log.catch_up()
 
 
 Named = list[tuple[str, int | None]]
