@@ -227,15 +227,17 @@ class Conversations:
         )
 
     async def list(
-        self, limit: int = 100, *, tenant: str | None = None, agent: str | None = None
+        self, limit: int | None = None, *, tenant: str | None = None, agent: str | None = None
     ) -> Summaries:
-        """Conversations that are nobody's threads, the one that was used last first."""
+        """Conversations that are nobody's threads, the one that was used last first; all of them,
+        or as many as are wanted.
+        """
         return await self._listed(self._scope(tenant, agent), None, limit)
 
     async def list_threads(
         self,
         parent: str,
-        limit: int = 100,
+        limit: int | None = None,
         *,
         tenant: str | None = None,
         agent: str | None = None,
@@ -305,10 +307,9 @@ class Conversations:
         found = await self._rooms.reader.get(scope, conversation_id, tail=most, before=place)
         return without_running(found, self._running)
 
-    async def _listed(self, scope: Scope, parent: str | None, limit: int) -> Summaries:
-        return (await self._rooms.reader.list(scope, parent))[
-            : check_count(limit, "limit", least=1)
-        ]
+    async def _listed(self, scope: Scope, parent: str | None, limit: int | None) -> Summaries:
+        most = None if limit is None else check_count(limit, "limit", least=1)
+        return (await self._rooms.reader.list(scope, parent))[:most]
 
 
 def _told(

@@ -189,9 +189,18 @@ class TurnFinished(LogEntry):
 
 
 class UnknownEntry(LogEntry):
-    """Of a type that this release doesn't know: it is kept, and folded into nothing."""
+    """Of a type that this release doesn't know: it is kept, and folded into nothing. Its fields
+    are attributes, too, unless all entries have one of that name.
+    """
 
     fields: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        """Only asked for what isn't found otherwise."""
+        fields = vars(self).get("fields")
+        if not name.startswith("__") and isinstance(fields, dict) and name in fields:
+            return fields[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def payload(self) -> dict[str, Any]:
         """Whatever it has."""

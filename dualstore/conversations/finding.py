@@ -35,6 +35,16 @@ class ConversationHit:
     modes: tuple[str, ...]
     explanation: Parts
 
+    @property
+    def conversation(self) -> str:
+        """Its id."""
+        return self.conversation_id
+
+    @property
+    def neighbours(self) -> tuple[LogEntry, ...]:
+        """What was said around it, oldest first."""
+        return (*self.before, *self.after)
+
 
 @dataclass(frozen=True, slots=True)
 class ConversationResult:

@@ -1,11 +1,14 @@
 """The scenarios of the conversation log, on every place for documents."""
 
 import asyncio
+import copy
+import pickle
 from functools import partial
 from typing import Any
 
 import pytest
 
+from dualstore.conversations import UnknownEntry
 from dualstore.conversations.conversations import Conversations
 from dualstore.conversations.views import Conversation
 from dualstore.errors import NotFoundError, UnavailableError
@@ -39,6 +42,27 @@ async def both_views(house: House, conversation_id: str = "c") -> Conversation:
 
 
 # Turns
+
+
+async def test_a_list_has_all_unless_less_is_asked_for(log: Conversations) -> None:
+    await log.create("parent")
+    for n in range(101):
+        await log.create(f"thread-{n}", parent="parent")
+        await log.create(f"c-{n}")
+    assert (len(await log.list()), len(await log.list_threads("parent"))) == (102, 101)
+    assert (len(await log.list(3)), len(await log.list_threads("parent", 3))) == (3, 3)
+
+
+async def test_an_unknown_entry_gives_its_fields_as_any_other_does(log: Conversations) -> None:
+    await log.create("c")
+    await log.append("c", [{"type": "mood", "colour": "blue", "depth": 5}])
+    (entry,) = await log.read("c")
+    assert isinstance(entry, UnknownEntry)
+    assert (entry.colour, entry.depth, entry.fields) == ("blue", 5, {"colour": "blue", "depth": 5})
+    with pytest.raises(AttributeError, match="taste"):
+        _ = entry.taste
+    copies = (copy.deepcopy(entry), entry.model_copy(), pickle.loads(pickle.dumps(entry)))
+    assert copies == (entry,) * 3
 
 
 async def test_a_summary_that_a_later_one_keeps_stays_in_the_context(log: Conversations) -> None:

@@ -69,6 +69,7 @@ async def test_what_is_said_is_found_with_its_conversation_and_neighbours(
         assert hit.message is not None
         assert hit.message["content"] == "parseConfig raises ENOENT."
         assert (seqs(hit.before), seqs(hit.after)) == ([2], [4])
+        assert (hit.conversation, seqs(hit.neighbours)) == ("c", [2, 4])
         assert "**parseConfig**" in str(hit.snippet)
         await store.drain(60)
     assert (await log.search("parse_config")).degraded == ()
