@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, get_args
 
+from dualstore.conversations.coding import ANY_SIZE
 from dualstore.conversations.doors import check_count, check_entries, check_types
 from dualstore.conversations.entries import LogEntry, Message, new_id
 from dualstore.conversations.finding import ConversationResult
@@ -27,7 +28,7 @@ from dualstore.documents.journal import LAST
 from dualstore.errors import EntryError, InvalidInputError, UnavailableError, shown
 from dualstore.manager import DualStoreManager
 from dualstore.search.results import Mode
-from dualstore.values import check_text
+from dualstore.values import check_text, to_json
 from dualstore.wiring import Backends
 
 TAIL: Final = 200
@@ -319,8 +320,16 @@ def _told(
 ) -> dict[str, Any]:
     """What there was before a log; without a context of its own the model saw what is shown."""
     named = [_named(message, place) for place, message in enumerate(display)]
-    seen = named if context is None or context is display else list(context)
+    if context is None or context is display or _spelled(context) == _spelled(display):
+        seen = named
+    else:
+        seen = list(context)
     return {"display": named, "context": seen, "pending": list(pending)}
+
+
+def _spelled(messages: Sequence[object]) -> str:
+    told = [dict(each) if isinstance(each, Mapping) else each for each in messages]
+    return to_json(told, "messages", most=ANY_SIZE)
 
 
 def _named(message: Message, place: int) -> Message:

@@ -146,6 +146,7 @@ def pending_subagent_results(entries: Iterable[Given]) -> list[dict[str, Any]]:
     for entry in in_order(entries):
         match entry:
             case SubagentResult():
+                pending.pop(entry.id, None)  # an imported one of that name
                 pending[entry.id] = {**copy.deepcopy(entry.result), "id": entry.id}
             case Imported():
                 pending |= {each["id"]: each for each in imported_results(entry)}

@@ -100,14 +100,15 @@ def advanced(
 def _folded(standing: Standing, entry: LogEntry, places: Mapping[str, int]) -> dict[str, Any]:
     match entry:
         case Imported():
-            waiting = tuple((each["id"], entry.seq) for each in imported_results(entry))
-            return {"complete": "imported", **_waiting(standing, waiting)}
+            waiting = {each["id"]: entry.seq for each in imported_results(entry)}
+            return {"complete": "imported", **_waiting(standing, tuple(waiting.items()))}
         case ContextReset():
             return {"floor": entry.seq, "context_from": entry.seq}
         case Compaction():
             return {"context_from": max(standing.floor, _first_kept(entry, places))}
         case SubagentResult():
-            return _waiting(standing, (*standing.pending, (entry.id, entry.seq)))
+            others = (each for each in standing.pending if each[0] != entry.id)
+            return _waiting(standing, (*others, (entry.id, entry.seq)))
         case CallbackStarted():
             gone = set(entry.consumed_ids)
             return {"pending": tuple(each for each in standing.pending if each[0] not in gone)}

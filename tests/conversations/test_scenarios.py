@@ -11,7 +11,7 @@ import pytest
 from dualstore.conversations import UnknownEntry
 from dualstore.conversations.conversations import Conversations
 from dualstore.conversations.views import Conversation
-from dualstore.errors import NotFoundError, UnavailableError
+from dualstore.errors import ConflictError, NotFoundError, UnavailableError
 from dualstore.testing import Fault, Faults
 from tests.conversations.houses import House
 from tests.conversations.telling import (
@@ -63,6 +63,28 @@ async def test_an_unknown_entry_gives_its_fields_as_any_other_does(log: Conversa
         _ = entry.taste
     copies = (copy.deepcopy(entry), entry.model_copy(), pickle.loads(pickle.dumps(entry)))
     assert copies == (entry,) * 3
+
+
+async def test_a_context_that_says_what_is_shown_is_the_same_snapshot(log: Conversations) -> None:
+    old = messages("q", "a")
+    first = await log.create("c", messages=old)
+    for context in (copy.deepcopy(old), [dict(reversed(each.items())) for each in old]):
+        assert (await log.import_snapshot("c", old, context)).context == first.context
+    with pytest.raises(ConflictError):
+        await log.import_snapshot("c", old, old[:1])
+
+
+async def test_a_result_takes_the_place_of_an_imported_one_of_its_name(
+    house: House, log: Conversations
+) -> None:
+    waiting = [
+        {**result(task)["result"], "id": name} for name, task in (("r1", "old"), ("r2", "b"))
+    ]
+    await log.import_snapshot("c", [], [], [*waiting, waiting[0]])
+    await log.append("c", [result("c", id="r3"), result("new", id="r1")])
+    assert tasks((await both_views(house)).pending) == ["b", "c", "new"]
+    await log.append("c", [callback("r2", "r1")])
+    assert tasks((await both_views(house)).pending) == ["c"]
 
 
 async def test_a_summary_that_a_later_one_keeps_stays_in_the_context(log: Conversations) -> None:
