@@ -62,7 +62,15 @@ class Remover:
         """From here on it is deleted, whatever else happens; whether it was us."""
         now: Held | None = held
         while now is not None and now.card.is_alive and now.card.log == held.card.log:
-            card = replace(now.card, deleted_at=self._clock(), title="", snapshot=None)
+            card = replace(
+                now.card,
+                deleted_at=self._clock(),
+                title="",
+                called="",
+                born="",
+                distrust="",
+                snapshot=None,
+            )
             if await self._cards.put_away(now, card):
                 return True
             now = await self._cards.again(now)

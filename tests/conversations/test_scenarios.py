@@ -87,6 +87,25 @@ async def test_a_result_takes_the_place_of_an_imported_one_of_its_name(
     assert tasks((await both_views(house)).pending) == ["c"]
 
 
+async def test_what_is_left_of_a_deleted_conversation_says_nothing_of_it(
+    house: House, log: Conversations
+) -> None:
+    await log.create("c", "a secret", messages("q"))
+    await log.append("c", [user("q")])
+    records = house.backends.documents.records
+    (card,) = await records.range("conversations")
+    await records.replace(card, {**card.value, "distrust": "entry 1: a secret"})
+    await log.delete("c")
+    (card,) = await records.range("conversations")
+    assert set(card.value) == {
+        "log", "title", "parent", "created_at", "through_seq", "shown", "last_activity",
+        "complete", "deleted_at", "purged",
+    }  # fmt: skip
+    assert (card.value["title"], card.value["parent"]) == ("", None)
+    await log.create("c", "another")
+    assert (await log.get("c")).display == []
+
+
 async def test_a_summary_that_a_later_one_keeps_stays_in_the_context(log: Conversations) -> None:
     await log.create("c")
     await log.append("c", [user("q1"), answer("a1"), summary("s1", 2, id="s1"), user("q2")])
