@@ -98,15 +98,21 @@ class Reader:
         newest: bool,
     ) -> Entries:
         """Entries between the two numbers, without views."""
-        log = (await self._cards.get(scope, conversation_id)).card.log
+        card = (await self._cards.get(scope, conversation_id)).card
+        tip = await self._journal.tip(card.log)
+        end = max(card.through_seq, tip.seq if tip else 0)
         part = await self._windows.some(
-            log, after=after, before=before, kinds=types, limit=limit, backwards=newest
+            card.log, after=after, before=before, kinds=types, limit=limit, backwards=newest
         )
         problems = list(part.problems)
-        if types is None and part.entries:
+        if types is None:
             numbers = sorted(each.seq for each in part.entries)
-            first = numbers[0] if newest and limit is not None else after + 1
-            problems += gaps(numbers, first, numbers[-1])
+            first, last = after + 1, max(min(end, before - 1), *numbers[-1:], after)
+            if len(numbers) == limit:
+                first, last = (numbers[0], last) if newest else (first, numbers[-1])
+            problems += gaps(numbers, first, last)
+        if problems:  # what was deleted meanwhile isn't damaged
+            await self._cards.get(scope, conversation_id)
         return Entries(part.entries, degraded=tuple(problems))
 
     async def list(self, scope: Scope, parent: str | None) -> list[ConversationSummary]:

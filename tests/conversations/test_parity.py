@@ -374,6 +374,34 @@ async def test_reading_writes_nothing(house: House, log: Conversations) -> None:
     assert (texts(again.display), tasks(again.pending)) == (["q1", "q2"], ["look"])
 
 
+LOST: list[tuple[tuple[int, ...], dict[str, Any], str]] = [
+    ((10,), {}, "entries 10 to 10"),
+    ((9, 10), {"newest": True}, "entries 9 to 10"),
+    ((9, 10), {"newest": True, "limit": 3}, "entries 9 to 10"),
+    ((10,), {"limit": 10}, "entries 10 to 10"),
+    ((10,), {"after_seq": 9}, "entries 10 to 10"),
+    ((5,), {"before_seq": 6}, "entries 5 to 5"),
+    ((1,), {"newest": True, "limit": 10}, "entries 1 to 1"),
+    ((10,), {"limit": 9}, ""),
+    ((10,), {"before_seq": 10}, ""),
+    ((1,), {"newest": True, "limit": 9}, ""),
+]
+
+
+@pytest.mark.parametrize(("lost", "asked", "told"), LOST)
+async def test_read_says_what_is_missing_at_either_end(
+    log: Conversations, damaged: Damaged, lost: tuple[int, ...], asked: dict[str, Any], told: str
+) -> None:
+    damaged.change = without(*lost)
+    assert (await log.read("c", **asked)).degraded == ((f"{told} are missing",) if told else ())
+
+
+async def test_read_says_that_a_log_lost_its_end(log: Conversations, damaged: Damaged) -> None:
+    damaged.change = without(9, 10)
+    damaged.tip = lambda tip: tip._replace(seq=8)
+    assert (await log.read("c")).degraded == ("entries 9 to 10 are missing",)
+
+
 async def test_read_gives_what_is_asked_for(log: Conversations) -> None:
     await log.create("c")
     await log.append("c", [user("1"), tool("2"), answer("3"), user("4"), tool("5")])
