@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
@@ -127,18 +126,27 @@ def _check(value: Any, field: str, most: int) -> None:
     level: list[Any] = [value]
     size = members = 0
     for _ in range(MAX_DEPTH):
-        size += sum(map(_own_size, level))
-        members += len(level)
-        if size > most or members > MAX_BYTES:
-            raise EntryTooLargeError(field, f"takes more than {most:,} bytes, or is a cycle")
-        inner = chain.from_iterable(_members(item, field) for item in level)
-        level = list(islice(inner, MAX_BYTES))
-        if not level:
+        deeper: list[Any] = []
+        for item in level:
+            inner = _members(item, field)
+            size += _own_size(item)
+            members += len(inner)
+            for each in inner:
+                kind = type(each)
+                if kind is str:
+                    size += len(each)
+                elif kind in _CONTAINERS:
+                    deeper.append(each)
+                else:
+                    size += 1
+                    if kind not in _PLAIN:
+                        _members(each, field)
+            if size > most or members > MAX_BYTES:
+                raise EntryTooLargeError(field, f"takes more than {most:,} bytes, or is a cycle")
+        if not deeper:
             return
-    for item in level:
-        if type(item) in _CONTAINERS:
-            raise EntryError(field, f"is nested deeper than {MAX_DEPTH}, or contains itself")
-        _members(item, field)
+        level = deeper
+    raise EntryError(field, f"is nested deeper than {MAX_DEPTH}, or contains itself")
 
 
 def _place(value: Any, field: str, is_wrong: Callable[[Any], bool]) -> str:
