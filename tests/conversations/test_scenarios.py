@@ -410,6 +410,7 @@ async def test_1000_turns_with_20_kb_tool_results_get_reads_bounded_bytes(
     for turn in range(60):
         await log.append("c", [user(f"q{turn}"), tool("x" * 2_000), answer(f"a{turn}")])
     await log.append("c", [summary("so far", 150), result("look", id="r")])
+    await log.catch_up()  # else the search reads, too
     journal, sizes = house.backends.documents.journal, list[int]()
 
     async def counted(ask: Any, *given: Any, **more: Any) -> Any:
