@@ -36,7 +36,8 @@ def _of(changes: Iterable[Change], session_id: str) -> list[Change]:
 
 
 def test_it_says_what_it_can(side: Side) -> None:
-    assert side.remote().capabilities == Capabilities(has_history=True, follows=True)
+    expected = Capabilities(has_history=True, follows=True, most_named=900)
+    assert side.remote().capabilities == expected
     assert side.remote(name="work").name == "work"
 
 
