@@ -69,8 +69,7 @@ class Context:
         if self.upstream is not None:
             lists = await self.upstream.coverage.lists()
             for kind, told in (("sessions", lists.sessions), ("events", lists.events)):
-                if told is not None:
-                    last = max(told, lists.kept_at or 0)
+                if (last := lists.last_known(told)) is not None:
                     found[kind, "sync_lag_ms"] = max(0, self.clock() - last)
         return found
 

@@ -159,11 +159,6 @@ def list_age(context: Context, lists: ListMarks, told_at: int | None) -> Age:
     return Age.FRESH if is_fresh else age_of(told_at, context.lifetimes.lists, now=now)
 
 
-def list_told_at(lists: ListMarks, told_at: int | None) -> int | None:
-    """When it was last known to be so."""
-    return told_at and max(told_at, lists.kept_at or 0)
-
-
 def session_age(context: Context, known: KnownSession) -> Age:
     """Of the session itself."""
     now, lifetimes = context.clock(), context.lifetimes

@@ -10,7 +10,6 @@ from actions.describing import event_of
 from actions.reading import (
     known_lists,
     list_age,
-    list_told_at,
     newest_before,
     older_than,
     refused_note,
@@ -100,7 +99,7 @@ class AllEvents(Question[EventList]):
             list_age(context, lists, lists.events),
             complete=lists.events is not None,
             final=lists.events is not None,
-            confirmed_at=list_told_at(lists, lists.events),
+            confirmed_at=lists.last_known(lists.events),
             degraded=refused_note(refused),
         )
 

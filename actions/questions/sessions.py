@@ -17,7 +17,6 @@ from actions.reading import (
     known_session,
     known_sessions,
     list_age,
-    list_told_at,
     messages_age,
     notes_of,
     refused_note,
@@ -196,7 +195,7 @@ class AllSessions(Question[SessionList]):
             age,
             complete=is_listed and not refused,
             final=is_listed,
-            confirmed_at=list_told_at(lists, lists.sessions),
+            confirmed_at=lists.last_known(lists.sessions),
             degraded=(*((note,) if uncounted else ()), *refused_note(refused)),
         )
 

@@ -9,7 +9,6 @@ from actions.reading import (
     is_kept,
     known_lists,
     known_session,
-    list_told_at,
     newest_before,
     notes_of,
 )
@@ -51,7 +50,7 @@ class AllTasks(Question[TaskList]):
             value,
             age,
             complete=lists.sessions is not None,
-            confirmed_at=list_told_at(lists, lists.sessions),
+            confirmed_at=lists.last_known(lists.sessions),
         )
 
     async def _value(self) -> TaskList:

@@ -125,7 +125,7 @@ class CatchingUp:
             whole = [each for each in whole if not listed.is_read(each)]
         self.synced.total = len(whole) + len(changed)
         await self._reader.events(one for each in ("", *changed) for one in news.get(each, ()))
-        await self._read(changed)
+        self.reached |= await self._reader.read(changed)
         await self._read_whole(whole, listed)
         if self.is_whole:
             check_kept(await self._fetcher.changes([], are_all=True))
@@ -200,7 +200,7 @@ class CatchingUp:
                 for each in news:
                     del left[each]
                 coming = asyncio.ensure_future(self._portion(left, listed))
-                await self._read(news)
+                self.reached |= await self._reader.read(news)
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
@@ -241,12 +241,6 @@ class CatchingUp:
             )
             for each in portion
         }
-
-    async def _read(self, news: Mapping[str, News]) -> None:
-        await self._reader.read(news)
-        for each, one in news.items():
-            if one.reached is not None and each not in self.synced.failed:
-                self.reached[each] = one.reached
 
     async def _history(self, known: Mapping[str, int]) -> list[Change] | None:
         """None where it isn't told, or where what is told can't be used."""

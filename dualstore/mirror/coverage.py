@@ -110,6 +110,17 @@ class SessionMark:
         """Whether the remote has told the session, or its messages."""
         return self.at is not None or self.messages is not None
 
+    def after_reading(
+        self, messages: Stretch | None, *, updated: int | None, reached: Reached | None
+    ) -> "SessionMark":
+        """With messages that were read when this was known of the session; None for no more."""
+        return replace(
+            self,
+            messages=messages,
+            updated=self.updated if updated is None else updated,
+            reached=reached or self.reached,
+        )
+
     def is_behind(self, updated: int | None) -> bool:
         """Whether the session has news that its messages were not asked for since."""
         return self.updated is not None and updated is not None and updated > self.updated
@@ -164,6 +175,10 @@ class ListMarks:
     def kept_at(self) -> int | None:
         """When all of it was last known to be so because it is followed."""
         return self.followed.kept_at if self.followed else None
+
+    def last_known(self, told_at: int | None) -> int | None:
+        """When something that was told as a whole then was last known to be so."""
+        return None if told_at is None else max(told_at, self.kept_at or 0)
 
     def is_kept(self, *, now: int) -> bool:
         """Whether it is followed, and nothing can have been missed."""

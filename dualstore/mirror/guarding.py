@@ -34,11 +34,6 @@ class GuardedRemote(RemoteSource):
         self._reason: UnavailableError | None = None
         self._chance = random.Random()
 
-    @property
-    def is_doubtful(self) -> bool:
-        """It failed last, so one question at a time is let through."""
-        return self._breaker != CLOSED
-
     async def fetch_sessions(self, *, limit: int | None = None) -> RemoteSessions:
         return await self._asked("sessions", lambda: self._remote.fetch_sessions(limit=limit))
 

@@ -210,10 +210,7 @@ class KeepingUp:
             return
         reader = NewsReader(self._remote, self._fetcher)
         await reader.events(told)
-        await reader.read(news)
-        for each, one in news.items():
-            if one.reached is not None and each not in reader.synced.failed:
-                self._reached[each] = one.reached
+        self._reached |= await reader.read(news)
         for each in reader.gone:
             self._reached.pop(each, None)
         self.following.messages += reader.synced.messages

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from dualstore.errors import RemoteError, UnavailableError
+from dualstore.mirror.coverage import Reached
 from dualstore.mirror.fetching import Fetcher, Told
 from dualstore.mirror.news import News
 from dualstore.remote.base import Change, RemoteSource, Thing
@@ -57,9 +58,11 @@ class NewsReader:
             check_kept(await self._fetcher.changes(some, are_all=False))
             self.synced.events += len(some)
 
-    async def read(self, news: Mapping[str, News]) -> None:
-        """All of them. A store that can't keep it ends everything, and so does a remote that is
-        away: `UnavailableError`.
+    async def read(self, news: Mapping[str, News]) -> dict[str, Reached]:
+        """All of them. Says up to which change each is read now, but of those that failed.
+
+        A store that can't keep it ends everything, and so does a remote that is away:
+        `UnavailableError`.
         """
         left = list(reversed(list(news)))
 
@@ -81,6 +84,11 @@ class NewsReader:
             for each in workers:
                 each.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+        return {
+            each: one.reached
+            for each, one in news.items()
+            if one.reached is not None and each not in self.synced.failed
+        }
 
     async def _read(self, session_id: str, news: News) -> None:
         try:

@@ -139,11 +139,8 @@ class WriteThrough:
         if fetched is not None and not taken.is_outdated:
             await self._coverage.change_session(
                 session_id,
-                lambda mark: replace(
-                    mark,
-                    messages=stretched(mark.messages, fetched),
-                    updated=mark.updated if updated is None else updated,
-                    reached=reached or mark.reached,
+                lambda mark: mark.after_reading(
+                    stretched(mark.messages, fetched), updated=updated, reached=reached
                 ),
             )
         return taken
@@ -165,11 +162,10 @@ class WriteThrough:
             newest = max(_places(things, session_id), default=_START)
             await self._coverage.change_session(
                 session_id,
-                lambda mark: replace(
-                    mark,
-                    messages=mark.messages and mark.messages.confirmed(at, newest),
-                    updated=mark.updated if updated is None else updated,
-                    reached=reached or mark.reached,
+                lambda mark: mark.after_reading(
+                    mark.messages and mark.messages.confirmed(at, newest),
+                    updated=updated,
+                    reached=reached,
                 ),
             )
         return taken
