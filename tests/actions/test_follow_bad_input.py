@@ -1,7 +1,7 @@
 """Whatever the remote tells and whatever breaks: nothing is lost, and it says how it goes on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from tests.actions.conftest import MakeWorld
 from tests.actions.following import converged, followed, here, there
 from tests.actions.world import DoubleWorld
 from tests.support.opencode_faults import Fault, answers, refuses, resets
+from tests.sync.world import until
 
 PAST, FUTURE = 1, 253_402_300_000_000
 HTML = answers(200, b"<html>", kind="text/html")
@@ -31,12 +32,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news_reading, "FIRST_PAUSE", 0.0)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE", "AGAIN"):
         monkeypatch.setattr(keeping_up, name, 0.01)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - nobody is told
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
